@@ -1,0 +1,3 @@
+//! Viaduct: a stateless SIP load balancer on io_uring.
+
+pub mod sip;

@@ -1,0 +1,3 @@
+//! Viaduct.
+
+fn main() {}

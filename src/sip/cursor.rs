@@ -1,0 +1,135 @@
+//! A reader over one header value, where white space may be folded (§7.3.1).
+
+use super::Span;
+
+/// The longest host name (RFC 1035 §2.3.4), with a dot at its end.
+pub(super) const MAX_HOST_BYTES: usize = 256;
+
+/// Reads a part of a message from left to right. Never reads outside the span it was made for.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(message: &'a [u8], span: Span) -> Self {
+        let end = (span.end as usize).min(message.len());
+        Cursor { bytes: message, at: (span.start as usize).min(end), end }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        if self.at < self.end { self.bytes.get(self.at).copied() } else { None }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at >= self.end
+    }
+
+    /// Takes one byte if it is `wanted`.
+    pub(super) fn take(&mut self, wanted: u8) -> bool {
+        let found = self.peek() == Some(wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Passes spaces, tabs and the line ends inside a folded value; says whether there were any.
+    pub(super) fn skip_lws(&mut self) -> bool {
+        !self.take_while(is_lws).is_empty()
+    }
+
+    /// Takes `wanted` with any white space round it.
+    pub(super) fn take_separator(&mut self, wanted: u8) -> bool {
+        let before = self.at;
+        self.skip_lws();
+        if !self.take(wanted) {
+            self.at = before;
+            return false;
+        }
+        self.skip_lws();
+        true
+    }
+
+    /// Takes the bytes up to the first that `accepts` refuses.
+    pub(super) fn take_while(&mut self, accepts: impl Fn(u8) -> bool) -> Span {
+        let start = self.at;
+        while self.peek().is_some_and(&accepts) {
+            self.at += 1;
+        }
+        Span::new(start, self.at)
+    }
+
+    /// Takes a token (§25.1); `None` where there is not one character of one.
+    pub(super) fn token(&mut self) -> Option<Span> {
+        let span = self.take_while(is_token);
+        (!span.is_empty()).then_some(span)
+    }
+
+    /// Takes a quoted string with its quotes; `None` where it does not begin here or does not end.
+    pub(super) fn quoted(&mut self) -> Option<Span> {
+        let start = self.at;
+        if !self.take(b'"') {
+            return None;
+        }
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            match byte {
+                b'"' => return Some(Span::new(start, self.at)),
+                b'\\' => self.at = (self.at + 1).min(self.end),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Takes a parameter's value: a quoted string, or whatever stands before white space, `;`, `,` or `>`.
+    pub(super) fn parameter_value(&mut self) -> Option<Span> {
+        if self.peek() == Some(b'"') {
+            return self.quoted();
+        }
+        Some(self.take_while(|byte| !is_lws(byte) && !matches!(byte, b';' | b',' | b'>' | b'"')))
+    }
+
+    /// Takes a host: an IPv6 reference with its brackets, a name or an IPv4 address (§25.1).
+    pub(super) fn host(&mut self) -> Option<Span> {
+        let start = self.at;
+        if self.take(b'[') {
+            self.take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+            return self.take(b']').then(|| Span::new(start, self.at)).filter(|span| span.len() <= MAX_HOST_BYTES);
+        }
+        let span = self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        (1..=MAX_HOST_BYTES).contains(&span.len()).then_some(span)
+    }
+
+    /// Takes a port; `Err` where the digits are none or too many.
+    pub(super) fn port(&mut self) -> Option<u16> {
+        let digits = self.take_while(|byte| byte.is_ascii_digit());
+        u16::try_from(decimal(digits.of(self.bytes))?).ok()
+    }
+}
+
+/// White space, and the line ends of a folded value.
+pub(super) fn is_lws(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// The characters of a token (§25.1).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+}
+
+/// A whole decimal number; `None` where it is empty, not of digits alone, or above 2^32 - 1.
+pub(super) fn decimal(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || digits.len() > 10 {
+        return None;
+    }
+    let value = digits
+        .iter()
+        .try_fold(0u64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0')))?;
+    u32::try_from(value).ok()
+}

@@ -1,0 +1,127 @@
+//! What a stateless UAS answers (§8.2.6, §8.2.7): final responses only, built from the request and nothing else.
+
+use std::net::SocketAddr;
+
+use super::draft::{Draft, DraftFull};
+use super::header::HeaderName;
+use super::scan::Head;
+use super::via::Via;
+
+/// The answers Viaduct gives of its own. The order is that of the metric labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Status {
+    Ok,
+    BadRequest,
+    UnsupportedUriScheme,
+    BadExtension,
+    TooManyHops,
+    ServiceUnavailable,
+    VersionNotSupported,
+}
+
+impl Status {
+    /// Every status, in the order of [`Status::index`].
+    pub const ALL: [Status; 7] = [
+        Status::Ok,
+        Status::BadRequest,
+        Status::UnsupportedUriScheme,
+        Status::BadExtension,
+        Status::TooManyHops,
+        Status::ServiceUnavailable,
+        Status::VersionNotSupported,
+    ];
+
+    /// This status's place in [`Status::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The status code (§21).
+    pub fn code(self) -> u16 {
+        match self {
+            Status::Ok => 200,
+            Status::BadRequest => 400,
+            Status::UnsupportedUriScheme => 416,
+            Status::BadExtension => 420,
+            Status::TooManyHops => 483,
+            Status::ServiceUnavailable => 503,
+            Status::VersionNotSupported => 505,
+        }
+    }
+
+    /// The reason phrase where there is nothing more to say.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Status::Ok => "OK",
+            Status::BadRequest => "Bad Request",
+            Status::UnsupportedUriScheme => "Unsupported URI Scheme",
+            Status::BadExtension => "Bad Extension",
+            Status::TooManyHops => "Too Many Hops",
+            Status::ServiceUnavailable => "Service Unavailable",
+            Status::VersionNotSupported => "Version Not Supported",
+        }
+    }
+}
+
+/// One answer: what it says besides what it copies from the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// Its code.
+    pub status: Status,
+    /// The reason phrase's second half: what of the request is wrong.
+    pub detail: Option<&'static str>,
+    /// The tag for To where the request has none (§8.2.6.2).
+    pub tag: &'a str,
+    /// Whether To has a tag already.
+    pub has_tag: bool,
+    /// Headers of its own, each with its line end.
+    pub headers: &'static str,
+}
+
+impl Reply<'_> {
+    /// Writes the answer to the request `message`, which came from `peer` with `via` on top.
+    ///
+    /// Via, From, To, Call-ID and CSeq are copied (§8.2.6.2), as far as the request has them; headers of the answer's
+    /// own and `Content-Length: 0` follow.
+    pub fn write(
+        &self,
+        message: &[u8],
+        head: &Head,
+        via: &Via,
+        peer: SocketAddr,
+        draft: &mut Draft,
+    ) -> Result<(), DraftFull> {
+        let (code, reason) = (self.status.code(), self.status.reason());
+        match self.detail {
+            Some(detail) => draft.write(format_args!("SIP/2.0 {code} {reason} - {detail}\r\n"))?,
+            None => draft.write(format_args!("SIP/2.0 {code} {reason}\r\n"))?,
+        }
+        for field in head.all(HeaderName::Via) {
+            draft.keep(field.line)?;
+        }
+        via.stamp(message, peer, draft)?;
+        for name in [HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
+            if let Some(field) = head.first(name) {
+                draft.keep(field.line)?;
+            }
+        }
+        if let (Some(to), false) = (head.first(HeaderName::To), self.has_tag) {
+            draft.insert(to.value.after(), format_args!(";tag={}", self.tag))?;
+        }
+        if self.status == Status::BadExtension {
+            write_unsupported(head, draft)?;
+        }
+        draft.write(format_args!("{}Content-Length: 0\r\n\r\n", self.headers))
+    }
+}
+
+/// Names every extension that the request demands of proxies: Viaduct understands none (§8.2.2.3).
+fn write_unsupported(head: &Head, draft: &mut Draft) -> Result<(), DraftFull> {
+    for field in head.all(HeaderName::ProxyRequire) {
+        draft.write(format_args!("Unsupported: "))?;
+        draft.keep(field.value)?;
+        draft.write(format_args!("\r\n"))?;
+    }
+    Ok(())
+}

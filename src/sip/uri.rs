@@ -1,0 +1,118 @@
+//! The parts of a URI that routing reads (§19.1).
+
+use super::Span;
+use super::cursor::Cursor;
+
+/// A URI's scheme, as far as routing tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:` (RFC 3966) and `urn:` (RFC 5031): understood by the backends, without a host to route by.
+    Other,
+    /// A scheme that nobody here understands (416, §16.3 item 2).
+    Unknown,
+}
+
+/// A URI taken apart. Spans are places in the message it stands in.
+#[derive(Clone, Copy, Debug)]
+pub struct Uri {
+    /// Its scheme.
+    pub scheme: Scheme,
+    /// The user part without a password; `None` where there is no `@`.
+    pub user: Option<Span>,
+    /// The host, an IPv6 address with its brackets; empty where the scheme has none.
+    pub host: Span,
+    /// The port, if one is written.
+    pub port: Option<u16>,
+}
+
+impl Uri {
+    /// Reads the URI that `span` holds whole. `None` where it has no scheme, or a SIP URI no host.
+    pub fn parse(message: &[u8], span: Span) -> Option<Uri> {
+        let mut cursor = Cursor::new(message, span);
+        let name = cursor.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+        if name.is_empty() || !cursor.take(b':') {
+            return None;
+        }
+        let scheme = scheme(name.of(message));
+        if !matches!(scheme, Scheme::Sip | Scheme::Sips) {
+            return Some(Uri { scheme, user: None, host: span.after(), port: None });
+        }
+        let user = take_user(&mut cursor);
+        let host = cursor.host()?;
+        let port = if cursor.take(b':') { Some(cursor.port()?) } else { None };
+        let ends = matches!(cursor.peek(), None | Some(b';' | b'?'));
+        ends.then_some(Uri { scheme, user, host, port })
+    }
+
+    /// The port, or the scheme's default over UDP and TCP (§19.1.2).
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(if self.scheme == Scheme::Sips { 5061 } else { 5060 })
+    }
+}
+
+fn scheme(name: &[u8]) -> Scheme {
+    match name {
+        name if name.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
+        name if name.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
+        name if name.eq_ignore_ascii_case(b"tel") || name.eq_ignore_ascii_case(b"urn") => Scheme::Other,
+        _ => Scheme::Unknown,
+    }
+}
+
+/// Takes `user[:password]@`. An `@` may stand in the user part only escaped (§25.1), so the first one ends it; `;` and
+/// `?` may stand in it, so they do not.
+fn take_user(cursor: &mut Cursor<'_>) -> Option<Span> {
+    let before = *cursor;
+    let user_info = cursor.take_while(|byte| byte != b'@');
+    if !cursor.take(b'@') {
+        *cursor = before;
+        return None;
+    }
+    let mut inside = before;
+    let user = inside.take_while(|byte| byte != b'@' && byte != b':');
+    Some(if user.is_empty() { user_info } else { user })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Parts<'a> = (Scheme, Option<&'a str>, &'a str, Option<u16>);
+
+    fn parts(text: &str) -> Option<Parts<'_>> {
+        let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len()))?;
+        let of = |span: Span| std::str::from_utf8(span.of(text.as_bytes())).unwrap();
+        Some((uri.scheme, uri.user.map(of), of(uri.host), uri.port))
+    }
+
+    #[test]
+    fn a_sip_uri_comes_apart() {
+        assert_eq!(parts("sip:bob@biloxi.com"), Some((Scheme::Sip, Some("bob"), "biloxi.com", None)));
+        assert_eq!(
+            parts("SIPS:a:pw@[2001:db8::1]:5070;lr?x=y"),
+            Some((Scheme::Sips, Some("a"), "[2001:db8::1]", Some(5070)))
+        );
+        assert_eq!(parts("sip:10.0.0.1;lr"), Some((Scheme::Sip, None, "10.0.0.1", None)));
+        assert_eq!(parts("sip:a;x=y?z@h"), Some((Scheme::Sip, Some("a;x=y?z"), "h", None)));
+    }
+
+    #[test]
+    fn other_schemes_have_no_host() {
+        assert_eq!(parts("tel:+1234"), Some((Scheme::Other, None, "", None)));
+        assert_eq!(parts("urn:service:sos"), Some((Scheme::Other, None, "", None)));
+        assert_eq!(parts("nobodyKnowsThisScheme:x"), Some((Scheme::Unknown, None, "", None)));
+    }
+
+    #[test]
+    fn what_is_no_uri_is_refused() {
+        for text in
+            ["", "sip", "sip:", "sip:@", "sip:a@", "sip:h:port", "sip:h:99999", "sip:[::1", "<sip:h>", "sip:h h"]
+        {
+            assert_eq!(parts(text), None, "{text}");
+        }
+    }
+}

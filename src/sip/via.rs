@@ -1,0 +1,272 @@
+//! Via values: reading one, and what a server adds to the topmost (§18.2.1, RFC 3581 §4).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::cursor::Cursor;
+use super::draft::{Draft, DraftFull};
+use super::{Span, Transport};
+
+/// The start of every branch made by an element that follows RFC 3261 (§8.1.1.7).
+pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+/// One Via value: a hop that a message took.
+#[derive(Clone, Copy, Debug)]
+pub struct Via {
+    /// The whole value, without the white space and the comma round it.
+    pub value: Span,
+    /// The transport as written: `UDP`.
+    pub transport: Span,
+    /// The host of sent-by, an IPv6 address with its brackets.
+    pub host: Span,
+    /// The port of sent-by.
+    pub port: Option<u16>,
+    /// The branch, with its cookie.
+    pub branch: Option<Span>,
+    /// Where the next value begins, if a comma follows in the same header line.
+    pub next: Option<u32>,
+    received: Option<Parameter>,
+    rport: Option<Parameter>,
+    /// Our own parameter: see [`OWN_PARAMETER`].
+    pub own: Option<Span>,
+}
+
+/// The via-extension that carries the return path in a Via that Viaduct wrote (§20.42 allows extensions).
+pub const OWN_PARAMETER: &str = "vd";
+
+/// A parameter's place: `whole` from its semicolon on, `value` behind its equals sign.
+#[derive(Clone, Copy, Debug)]
+struct Parameter {
+    whole: Span,
+    value: Option<Span>,
+}
+
+impl Via {
+    /// Reads the value that begins `values`, which runs to the end of its header. `None` where it is malformed.
+    pub fn parse(message: &[u8], values: Span) -> Option<Via> {
+        let mut cursor = Cursor::new(message, values);
+        cursor.skip_lws();
+        let start = cursor.at();
+        let protocol = cursor.token()?;
+        let version = cursor.take_separator(b'/').then(|| cursor.token())??;
+        let transport = cursor.take_separator(b'/').then(|| cursor.token())??;
+        if !protocol.of(message).eq_ignore_ascii_case(b"SIP") || version.of(message) != b"2.0" || !cursor.skip_lws() {
+            return None;
+        }
+        let host = cursor.host()?;
+        let port = if cursor.take_separator(b':') { Some(cursor.port()?) } else { None };
+        let end = cursor.at();
+        let mut via = Via {
+            value: Span::new(start, end),
+            transport,
+            host,
+            port,
+            branch: None,
+            next: None,
+            received: None,
+            rport: None,
+            own: None,
+        };
+        via.parse_parameters(message, &mut cursor)?;
+        Some(via)
+    }
+
+    fn parse_parameters(&mut self, message: &[u8], cursor: &mut Cursor<'_>) -> Option<()> {
+        loop {
+            let at = cursor.at();
+            self.value.end = at as u32;
+            if cursor.take_separator(b';') {
+                self.parse_parameter(message, cursor, at)?;
+            } else if cursor.take_separator(b',') {
+                self.next = Some(cursor.at() as u32);
+                return Some(());
+            } else {
+                cursor.skip_lws();
+                return cursor.is_at_end().then_some(());
+            }
+        }
+    }
+
+    fn parse_parameter(&mut self, message: &[u8], cursor: &mut Cursor<'_>, start: usize) -> Option<()> {
+        let name = cursor.token()?;
+        let mut end = cursor.at();
+        let mut value = None;
+        if cursor.take_separator(b'=') {
+            value = Some(cursor.parameter_value()?).filter(|value| !value.is_empty());
+            end = cursor.at();
+        }
+        let parameter = Parameter { whole: Span::new(start, end), value };
+        match name.of(message) {
+            name if name.eq_ignore_ascii_case(b"branch") => self.branch = value,
+            name if name.eq_ignore_ascii_case(b"received") => self.received = Some(parameter),
+            name if name.eq_ignore_ascii_case(b"rport") => self.rport = Some(parameter),
+            name if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => self.own = value,
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The branch, if it was made by RFC 3261's rules: with the cookie and something behind it.
+    pub fn rfc3261_branch<'a>(&self, message: &'a [u8]) -> Option<&'a [u8]> {
+        let branch = self.branch?.of(message);
+        (branch.len() > MAGIC_COOKIE.len() && branch[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE))
+            .then_some(branch)
+    }
+
+    /// The port of sent-by, or its transport's default.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(Transport::Udp.default_port())
+    }
+
+    /// Where the response to a request that came from `peer` with this Via on top is to be sent over UDP (§18.2.2,
+    /// RFC 3581 §4): always to the source's address; to its port where `rport` asks for it, else to that of sent-by.
+    ///
+    /// A `maddr` is not followed: it would let a stranger choose who is sent the response.
+    pub fn answer_address(&self, peer: SocketAddr) -> SocketAddr {
+        let port = if self.rport.is_some() { peer.port() } else { self.port_or_default() };
+        SocketAddr::new(peer.ip(), port)
+    }
+
+    /// The same address, read from a Via that [`Via::stamp`] has completed; `None` where it names no address.
+    pub fn stamped_address(&self, message: &[u8]) -> Option<SocketAddr> {
+        let host = match self.received.and_then(|received| received.value) {
+            Some(received) => received,
+            None => self.host,
+        };
+        let port = match self.rport.and_then(|rport| rport.value) {
+            Some(rport) => u16::try_from(super::cursor::decimal(rport.of(message))?).ok()?,
+            None => self.port_or_default(),
+        };
+        Some(SocketAddr::new(parse_ip(host.of(message))?, port))
+    }
+
+    /// Writes `received` and `rport` for a request that came from `peer` (§18.2.1, RFC 3581 §4): `received` where
+    /// sent-by is a name or another address or `rport` is asked for; `rport` only where it is asked for. What the
+    /// sender already put there is replaced, because it would steer the response.
+    pub fn stamp(&self, message: &[u8], peer: SocketAddr, draft: &mut Draft) -> Result<(), DraftFull> {
+        let differs = parse_ip(self.host.of(message)) != Some(peer.ip());
+        if differs || self.rport.is_some() {
+            draft.insert(self.value.after(), format_args!(";received={}", peer.ip()))?;
+        }
+        if let Some(received) = self.received {
+            draft.delete(received.whole)?;
+        }
+        if let Some(rport) = self.rport {
+            draft.replace(rport.whole, format_args!(";rport={}", peer.port()))?;
+        }
+        Ok(())
+    }
+}
+
+/// An address as it stands in a Via or a URI; an IPv6 address with or without brackets (RFC 5118 §4.5).
+pub fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    let inner = match text {
+        [b'[', inner @ .., b']'] => inner,
+        bare => bare,
+    };
+    std::str::from_utf8(inner).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(value: &str) -> Option<Via> {
+        Via::parse(value.as_bytes(), Span::new(0, value.len()))
+    }
+
+    fn stamped(value: &str, peer: &str) -> String {
+        let mut draft = Draft::new();
+        draft.keep(Span::new(0, value.len())).unwrap();
+        parse(value).unwrap().stamp(value.as_bytes(), peer.parse().unwrap(), &mut draft).unwrap();
+        let mut out = [0; 512];
+        let len = draft.render(value.as_bytes(), &mut out).unwrap();
+        String::from_utf8(out[..len].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_via_may_be_folded_and_spaced_anywhere() {
+        let text = "SIP / 2.0 /\r\n UDP   first.example.com : 4000 ; ttl=16\r\n ; branch = z9hG4bK.a_b";
+        let via = parse(text).unwrap();
+        assert_eq!(via.host.of(text.as_bytes()), b"first.example.com");
+        assert_eq!(via.port, Some(4000));
+        assert_eq!(via.rfc3261_branch(text.as_bytes()), Some(&b"z9hG4bK.a_b"[..]));
+    }
+
+    #[test]
+    fn a_comma_ends_a_value_unless_it_is_quoted() {
+        let text = "SIP/2.0/UDP [2001:db8::9]:5070;x=\"a,b;\\\"\";branch=z9hG4bK1 , SIP/2.0/UDP b";
+        let via = parse(text).unwrap();
+        assert_eq!(via.host.of(text.as_bytes()), b"[2001:db8::9]");
+        assert_eq!(&text[via.next.unwrap() as usize..], "SIP/2.0/UDP b");
+        assert!(via.value.of(text.as_bytes()).ends_with(b"branch=z9hG4bK1"));
+    }
+
+    #[test]
+    fn what_is_no_via_is_refused() {
+        for text in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0 a",
+            "SIP/3.0/UDP a",
+            "SIP/2.0/UDP a:b",
+            "SIP/2.0/UDP a:70000",
+            "SIP/2.0/UDP a b",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/UDP a;=x",
+            "SIP/2.0/UDPa",
+        ] {
+            assert!(parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn received_is_added_where_sent_by_is_not_the_source() {
+        assert_eq!(
+            stamped("SIP/2.0/UDP pc.a.com;branch=z9hG4bK1", "192.0.2.1:5060"),
+            "SIP/2.0/UDP pc.a.com;branch=z9hG4bK1;received=192.0.2.1"
+        );
+        assert_eq!(
+            stamped("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1", "192.0.2.1:9"),
+            "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1"
+        );
+        assert_eq!(
+            stamped("SIP/2.0/UDP [2001:db8::9];branch=z9hG4bK1", "[2001:db8::1]:9"),
+            "SIP/2.0/UDP [2001:db8::9];branch=z9hG4bK1;received=2001:db8::1"
+        );
+    }
+
+    #[test]
+    fn rport_is_filled_where_asked_for_and_received_with_it() {
+        assert_eq!(
+            stamped("SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK1", "192.0.2.1:9"),
+            "SIP/2.0/UDP 192.0.2.1;rport=9;branch=z9hG4bK1;received=192.0.2.1"
+        );
+    }
+
+    #[test]
+    fn a_received_that_the_sender_wrote_is_replaced() {
+        assert_eq!(
+            stamped("SIP/2.0/UDP a;received=6.6.6.6;rport=66;branch=z9hG4bK1", "192.0.2.1:9"),
+            "SIP/2.0/UDP a;rport=9;branch=z9hG4bK1;received=192.0.2.1"
+        );
+    }
+
+    #[test]
+    fn the_answer_goes_where_the_stamped_via_says() {
+        for value in [
+            "SIP/2.0/UDP a;rport",
+            "SIP/2.0/UDP a:7000",
+            "SIP/2.0/UDP a",
+            "SIP/2.0/UDP 192.0.2.1:7",
+            "SIP/2.0/UDP 10.0.0.1:7;received=8.8.8.8;maddr=9.9.9.9",
+        ] {
+            let peer = "192.0.2.1:9".parse().unwrap();
+            let text = stamped(value, "192.0.2.1:9");
+            assert_eq!(
+                parse(&text).unwrap().stamped_address(text.as_bytes()),
+                Some(parse(value).unwrap().answer_address(peer)),
+                "{value}"
+            );
+        }
+    }
+}
