@@ -1,3 +1,4 @@
 //! Viaduct: a stateless SIP load balancer on io_uring.
 
+pub mod balance;
 pub mod sip;

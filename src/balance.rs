@@ -1,0 +1,14 @@
+//! How a Call-ID becomes a backend, and what may change that choice: the fleet's secret, the backends' names and
+//! their weights. Nothing else does: not the order in which they are written, not their addresses, not time.
+//!
+//! | module | charge |
+//! | --- | --- |
+//! | [`key`] | the frozen keyed hash, with published vectors |
+//! | [`backend`] | one member of the pool: its name, address, weight |
+//! | [`pool`] | all members, and who owns an address |
+//! | [`table`] | weighted rendezvous, laid out as a look-up table |
+
+pub mod backend;
+pub mod key;
+pub mod pool;
+pub mod table;
