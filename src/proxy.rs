@@ -1,0 +1,96 @@
+//! What is done with a message: [`decide`], a pure function of its bytes, where they came from, and a snapshot of what is
+//! known. It performs no I/O, reads no clock, draws no random number and allocates nothing.
+//!
+//! RFC 3261 §16.11 is the law here: a stateless proxy chooses one target by the message and time-invariant properties
+//! alone, so that a retransmission, a CANCEL and the ACK for a non-2xx go where their INVITE went, with its branch.
+//!
+//! A transaction-stateful proxy looked better, because it can try a second backend when the first does not answer. It
+//! must then answer for every call that it holds when it dies, and its copies must share what they hold; a function
+//! needs neither.
+//!
+//! | module | charge |
+//! | --- | --- |
+//! | [`inbound`] | what comes in: bytes and where they came from |
+//! | [`snapshot`] | what is known: listeners, pool, table, keys |
+//! | [`verdict`] | what comes out: forward, answer, absorb or drop, with reasons |
+//! | [`keys`] | one key for each purpose, from the fleet's secret |
+//! | [`branch`] | our branch and our To tag: keyed hashes of the transaction |
+//! | [`token`] | the return path in our Via, signed |
+//! | `request`, `validate`, `response` | §16.3 to §16.6, and §16.7 with §18.1.2 and §18.2.2 |
+
+pub mod branch;
+pub mod inbound;
+pub mod keys;
+pub mod snapshot;
+pub mod token;
+pub mod verdict;
+
+mod request;
+mod response;
+mod validate;
+
+use crate::sip::draft::Draft;
+use crate::sip::scan::{Head, Unreadable};
+use crate::sip::start_line::StartLine;
+
+use inbound::{Inbound, Side};
+use snapshot::Snapshot;
+use verdict::{AbsorbReason, Decision, DropReason, Fault, MessageKind, Verdict};
+
+/// Room to work in, kept from message to message so that nothing is allocated or laid out anew.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    head: Head,
+    /// The outgoing message, where the verdict is to forward or to answer.
+    pub draft: Draft,
+}
+
+/// Decides what is done with one message. Where the verdict sends something, `scratch.draft` is what to send.
+///
+/// The same message, source and snapshot give the same bytes: on any shard, any replica, after any restart.
+pub fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, scratch: &mut Scratch) -> Decision {
+    let side = snapshot.side_of(inbound.peer.ip());
+    scratch.draft.clear();
+    if is_keepalive(inbound.bytes) {
+        return Decision { kind: MessageKind::Unread, side, verdict: Verdict::Absorb(AbsorbReason::Keepalive) };
+    }
+    if let Err(unreadable) = scratch.head.scan(inbound.bytes) {
+        return unread(side, unreadable.into());
+    }
+    let Scratch { head, draft } = scratch;
+    match head.start {
+        StartLine::Request { method, method_span, uri } => {
+            let kind = MessageKind::Request(method);
+            let verdict = request::decide(snapshot, inbound, side, head, (method, method_span, uri), draft);
+            Decision { kind, side, verdict }
+        }
+        StartLine::BadRequest { method, fault } => {
+            let verdict = request::refuse_line(snapshot, inbound, head, method, fault, draft);
+            Decision { kind: MessageKind::Request(method), side, verdict }
+        }
+        StartLine::Response { status } => {
+            let verdict = response::decide(snapshot, inbound, head, draft);
+            Decision { kind: MessageKind::Response(status), side, verdict }
+        }
+        StartLine::BadResponse => unread(side, Fault::StartLine),
+    }
+}
+
+fn unread(side: Side, fault: Fault) -> Decision {
+    Decision { kind: MessageKind::Unread, side, verdict: Verdict::Drop(DropReason::Malformed(fault)) }
+}
+
+impl From<Unreadable> for Fault {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::NotSip => Fault::NotSip,
+            Unreadable::TooManyHeaders => Fault::TooManyHeaders,
+            Unreadable::NoEndOfHead => Fault::NoEndOfHead,
+        }
+    }
+}
+
+/// What keeps a NAT binding open and says nothing: line ends (RFC 5626 §4.4.1), NULs (as some proxies send), nothing.
+fn is_keepalive(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}

@@ -1,0 +1,54 @@
+//! What comes in: one message and where it came from.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// One message as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbound<'a> {
+    /// The message, whole.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// The listener that received it.
+    pub listener: ListenerIndex,
+    /// The address it was sent to, where the kernel tells.
+    pub local: Option<IpAddr>,
+}
+
+/// A listener's place in the configuration: the same on every replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerIndex(pub u8);
+
+impl ListenerIndex {
+    /// As an index.
+    pub fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Which side of Viaduct a message came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Anybody: phones, trunks, strangers.
+    Client,
+    /// A member of the pool, or an address in the trusted networks.
+    Backend,
+}
+
+impl Side {
+    /// Both sides, in the order of [`Side::index`].
+    pub const ALL: [Side; 2] = [Side::Client, Side::Backend];
+
+    /// This side's place in [`Side::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// As a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Side::Client => "client",
+            Side::Backend => "backend",
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What is done with a response: our Via is verified and taken off, and the next one says where to go (§16.7 items 3 and
+//! 9, §18.1.2, §18.2.2). Everything else passes as it came, provisional responses and retransmissions too (§16.11).
+
+use crate::sip::Span;
+use crate::sip::draft::{Draft, DraftFull};
+use crate::sip::header::HeaderName;
+use crate::sip::scan::{Field, Head};
+use crate::sip::via::{MAGIC_COOKIE, Via};
+
+use super::branch;
+use super::inbound::Inbound;
+use super::snapshot::Snapshot;
+use super::token::ReturnPath;
+use super::validate::message_end;
+use super::verdict::{DropReason, Fault, NextHop, Verdict};
+
+/// Decides about a response with a well-formed first line.
+pub(super) fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, draft: &mut Draft) -> Verdict {
+    match route(snapshot, inbound, head, draft) {
+        Ok(hop) => Verdict::Forward { hop, to: snapshot.side_of(hop.to.ip()), backend: None },
+        Err(reason) => Verdict::Drop(reason),
+    }
+}
+
+fn route(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, draft: &mut Draft) -> Result<NextHop, DropReason> {
+    let message = inbound.bytes;
+    let malformed = |name| DropReason::Malformed(Fault::Header(name));
+    if let Some(name) = head.repeated() {
+        return Err(DropReason::Malformed(Fault::Repeated(name)));
+    }
+    let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
+    let field = head.first(HeaderName::Via).ok_or(malformed(HeaderName::Via))?;
+    let own = Via::parse(message, field.value).ok_or(malformed(HeaderName::Via))?;
+    let below = via_below(message, head, field, &own)?;
+    let path = verify(snapshot, inbound, head, &own, &below).ok_or(DropReason::ResponseUnverified)?;
+    let to = below.stamped_address(message).ok_or(DropReason::ResponseUnverified)?;
+    write(head, field, &own, end, draft).map_err(|DraftFull| DropReason::DraftFull)?;
+    Ok(NextHop { listener: path.listener, to, from: path.local })
+}
+
+/// The Via below the topmost: behind its comma, or in the next Via header.
+fn via_below(message: &[u8], head: &Head, top: &Field, own: &Via) -> Result<Via, DropReason> {
+    let values = match own.next {
+        Some(start) => Some(Span { start, end: top.value.end }),
+        None => head.all(HeaderName::Via).nth(1).map(|field| field.value),
+    };
+    let values = values.ok_or(DropReason::ResponseExhausted)?;
+    Via::parse(message, values).ok_or(DropReason::Malformed(Fault::Header(HeaderName::Via)))
+}
+
+/// Whether the topmost Via is ours, on a response to a request that we forwarded, that goes back where that came from.
+fn verify(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, own: &Via, below: &Via) -> Option<ReturnPath> {
+    let (message, keys) = (inbound.bytes, snapshot.keys());
+    let token = own.own?.of(message);
+    let branch = &own.rfc3261_branch(message)?[MAGIC_COOKIE.len()..];
+    let to = below.stamped_address(message)?;
+    let path = ReturnPath::verify(&keys.path, token, branch, to)?;
+    snapshot.listener(path.listener)?;
+    branch::verifies(&keys.branch, message, head, below, branch).then_some(path)
+}
+
+fn write(head: &Head, top: &Field, own: &Via, end: u32, draft: &mut Draft) -> Result<(), DraftFull> {
+    draft.keep(Span { start: head.message_start, end })?;
+    match own.next {
+        Some(next) => draft.delete(Span { start: top.value.start, end: next }),
+        None => draft.delete(top.line),
+    }
+}

@@ -1,0 +1,103 @@
+//! Request validation (§16.3), in its order; only what Viaduct itself needs must be well-formed. Anything else that is
+//! malformed is the backends' to judge, and is forwarded as it came.
+
+use crate::sip::Span;
+use crate::sip::header::{HeaderName, parse_call_id, parse_cseq, parse_number, parse_tag};
+use crate::sip::reply::Status;
+use crate::sip::scan::{Field, Head};
+use crate::sip::start_line::Method;
+use crate::sip::uri::{Scheme, Uri};
+
+use super::verdict::Fault;
+
+/// A request that may be forwarded.
+pub(super) struct Valid {
+    pub(super) uri: Uri,
+    pub(super) max_forwards: Option<MaxForwards>,
+    /// Where the message ends: what follows its body in the datagram is not part of it (§18.3).
+    pub(super) end: u32,
+}
+
+/// A Max-Forwards value and where it stands.
+pub(super) struct MaxForwards {
+    pub(super) value: Span,
+    pub(super) hops: u32,
+}
+
+/// A request that is answered instead.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: Status,
+    pub(super) detail: Option<&'static str>,
+    pub(super) fault: Option<Fault>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: Status) -> Self {
+        Refusal { status, detail: None, fault: None }
+    }
+
+    pub(super) fn because(status: Status, detail: &'static str) -> Self {
+        Refusal { status, detail: Some(detail), fault: None }
+    }
+
+    pub(super) fn malformed(fault: Fault) -> Self {
+        let detail = match fault {
+            Fault::Repeated(name) | Fault::Header(name) => name.name(),
+            Fault::RequestUri => "Request-URI",
+            _ => "Request-Line",
+        };
+        Refusal { status: Status::BadRequest, detail: Some(detail), fault: Some(fault) }
+    }
+}
+
+/// Where a message ends by its Content-Length; `None` where that cannot be read or tells more than there is (§18.3).
+pub(super) fn message_end(message: &[u8], head: &Head) -> Option<u32> {
+    let available = message.len() as u32 - head.body_start;
+    let Some(field) = head.first(HeaderName::ContentLength) else { return Some(message.len() as u32) };
+    let length = parse_number(message, field.value).filter(|length| *length <= available)?;
+    Some(head.body_start + length)
+}
+
+/// Validates a request whose topmost Via has been read.
+pub(super) fn request(message: &[u8], head: &Head, method: Method, name: Span, uri: Span) -> Result<Valid, Refusal> {
+    let malformed = |name| Refusal::malformed(Fault::Header(name));
+    if let Some(name) = head.repeated() {
+        return Err(Refusal::malformed(Fault::Repeated(name)));
+    }
+    for header in [HeaderName::From, HeaderName::To] {
+        let field = required(head, header)?;
+        parse_tag(message, field.value).map_err(|_| malformed(header))?;
+    }
+    parse_call_id(message, required(head, HeaderName::CallId)?.value).ok_or(malformed(HeaderName::CallId))?;
+    let cseq = required(head, HeaderName::CSeq)?;
+    let cseq = parse_cseq(message, cseq.value).ok_or(malformed(HeaderName::CSeq))?;
+    if cseq.method.of(message) != name.of(message) {
+        return Err(malformed(HeaderName::CSeq));
+    }
+    let max_forwards = max_forwards(message, head)?;
+    let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
+    let uri = Uri::parse(message, uri).ok_or(Refusal::malformed(Fault::RequestUri))?;
+    if uri.scheme == Scheme::Unknown {
+        return Err(Refusal::new(Status::UnsupportedUriScheme));
+    }
+    let out_of_hops = max_forwards.as_ref().is_some_and(|max_forwards| max_forwards.hops == 0);
+    if out_of_hops {
+        // §16.3 item 3: an OPTIONS that ends here may be answered as if it were for us.
+        return Err(Refusal::new(if method == Method::Options { Status::Ok } else { Status::TooManyHops }));
+    }
+    if head.first(HeaderName::ProxyRequire).is_some() && !matches!(method, Method::Ack | Method::Cancel) {
+        return Err(Refusal::new(Status::BadExtension));
+    }
+    Ok(Valid { uri, max_forwards, end })
+}
+
+fn required(head: &Head, name: HeaderName) -> Result<&Field, Refusal> {
+    head.first(name).ok_or(Refusal::malformed(Fault::Header(name)))
+}
+
+fn max_forwards(message: &[u8], head: &Head) -> Result<Option<MaxForwards>, Refusal> {
+    let Some(field) = head.first(HeaderName::MaxForwards) else { return Ok(None) };
+    let hops = parse_number(message, field.value).ok_or(Refusal::malformed(Fault::Header(HeaderName::MaxForwards)))?;
+    Ok(Some(MaxForwards { value: field.value, hops }))
+}

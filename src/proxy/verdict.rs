@@ -1,0 +1,168 @@
+//! What comes out of a decision.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::balance::backend::BackendIndex;
+use crate::sip::header::HeaderName;
+use crate::sip::reply::Status;
+use crate::sip::start_line::Method;
+
+use super::inbound::{ListenerIndex, Side};
+
+/// What was decided about one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What the message is.
+    pub kind: MessageKind,
+    /// Which side it came from.
+    pub side: Side,
+    /// What is done with it.
+    pub verdict: Verdict,
+}
+
+/// What is done with a message. Exactly one of these, for every message that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The draft goes on to the next hop.
+    Forward {
+        /// Where to.
+        hop: NextHop,
+        /// The side that it goes to.
+        to: Side,
+        /// For a request, the backend it was balanced to.
+        backend: Option<BackendIndex>,
+    },
+    /// The draft is our own answer; it goes back to where the request came from.
+    Answer {
+        /// Where to.
+        hop: NextHop,
+        /// What it says.
+        status: Status,
+        /// What was wrong with the request, where something was.
+        fault: Option<Fault>,
+    },
+    /// The message has reached its end here, as it should.
+    Absorb(AbsorbReason),
+    /// The message is discarded.
+    Drop(DropReason),
+}
+
+/// Where a message is sent, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// The listener whose socket it leaves by.
+    pub listener: ListenerIndex,
+    /// The address it is sent to.
+    pub to: SocketAddr,
+    /// The address it leaves from; `None` where the socket is bound to one or the kernel may choose.
+    pub from: Option<IpAddr>,
+}
+
+/// What a message is, as far as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// A request, well-formed or not.
+    Request(Method),
+    /// A response with this status code.
+    Response(u16),
+    /// Not SIP, or not read as far as its first line.
+    Unread,
+}
+
+impl MessageKind {
+    /// How many kinds are counted apart: the methods, the six classes of responses, and what was not read.
+    pub const COUNT: usize = Method::COUNT + 7;
+
+    /// The place of a kind among [`MessageKind::COUNT`].
+    pub fn index(self) -> usize {
+        match self {
+            MessageKind::Request(method) => method as usize,
+            MessageKind::Response(status) => Method::COUNT + (usize::from(status / 100).clamp(1, 6) - 1),
+            MessageKind::Unread => Method::COUNT + 6,
+        }
+    }
+}
+
+/// Why a message ends here as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbsorbReason {
+    /// It only keeps a NAT binding open.
+    Keepalive,
+    /// The ACK for an answer of our own (§17.1.1.3); nobody else waits for it.
+    AckToOwnAnswer,
+}
+
+impl AbsorbReason {
+    /// Every reason, in the order of [`AbsorbReason::index`].
+    pub const ALL: [AbsorbReason; 2] = [AbsorbReason::Keepalive, AbsorbReason::AckToOwnAnswer];
+
+    /// This reason's place in [`AbsorbReason::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// As a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            AbsorbReason::Keepalive => "keepalive",
+            AbsorbReason::AckToOwnAnswer => "ack_to_own_answer",
+        }
+    }
+}
+
+/// Why a message is discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// It is malformed, and there is nobody to tell or no telling (a response, an ACK, a request without a Via).
+    Malformed(Fault),
+    /// A response whose topmost Via is not ours, or whose signature does not hold: it answers no request that we
+    /// forwarded, or it would go elsewhere than its request came from (§18.1.2).
+    ResponseUnverified,
+    /// A response with no Via below ours: nobody is left to send it to (§16.7 item 3).
+    ResponseExhausted,
+    /// An ACK that would have been refused, had it been another request. An ACK is never answered (§8.2.6.1).
+    AckRefused,
+    /// No listener can send to the next hop: none has its address family.
+    NoListener,
+    /// The outgoing message needs more edits or more text of ours than a draft has room for.
+    DraftFull,
+}
+
+/// What is wrong with a malformed message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The first line is not SIP's.
+    NotSip,
+    /// No empty line ends the headers.
+    NoEndOfHead,
+    /// More Via and other headers than are noted.
+    TooManyHeaders,
+    /// A first line of SIP, but not well-formed.
+    StartLine,
+    /// Another SIP version than 2.0.
+    Version,
+    /// The Request-URI.
+    RequestUri,
+    /// A header that stands twice, though it may stand once.
+    Repeated(HeaderName),
+    /// A header that is missing though it must be there, or whose value cannot be read.
+    Header(HeaderName),
+}
+
+impl Fault {
+    /// How many faults are counted apart; repetitions count with their header.
+    pub const COUNT: usize = 6 + HeaderName::COUNT;
+
+    /// The place of a fault among [`Fault::COUNT`].
+    pub fn index(self) -> usize {
+        match self {
+            Fault::NotSip => 0,
+            Fault::NoEndOfHead => 1,
+            Fault::TooManyHeaders => 2,
+            Fault::StartLine => 3,
+            Fault::Version => 4,
+            Fault::RequestUri => 5,
+            Fault::Repeated(name) | Fault::Header(name) => 6 + name as usize,
+        }
+    }
+}
