@@ -1,5 +1,6 @@
 //! Viaduct: a stateless SIP load balancer on io_uring.
 
 pub mod balance;
+pub mod io;
 pub mod proxy;
 pub mod sip;
