@@ -2,5 +2,6 @@
 
 pub mod balance;
 pub mod io;
+pub mod metrics;
 pub mod proxy;
 pub mod sip;

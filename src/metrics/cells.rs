@@ -1,0 +1,269 @@
+//! What a shard counts into: plain numbers, each with one writer, read by anybody.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+
+use crate::balance::backend::BackendIndex;
+use crate::io::{EngineKind, SendError, Turn};
+use crate::proxy::inbound::Side;
+use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind};
+use crate::sip::Transport;
+use crate::sip::reply::Status;
+
+/// A counter with one writer. A plain load and store: no locked instruction.
+#[derive(Debug, Default)]
+pub struct Cell(AtomicU64);
+
+impl Cell {
+    /// Adds to it. Only the owning shard may.
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+const SIDES: usize = Side::ALL.len();
+const TRANSPORTS: usize = Transport::ALL.len();
+const KINDS: usize = MessageKind::COUNT;
+const STATUSES: usize = Status::ALL.len();
+const FORWARDED: usize = SIDES * TRANSPORTS * KINDS;
+const ANSWERED: usize = SIDES * TRANSPORTS * STATUSES;
+
+/// The status classes, 1xx to 6xx.
+pub const CLASSES: usize = 6;
+
+/// What an outgoing datagram is counted under once the kernel has taken it. It travels through the engine as the tag of
+/// the datagram, so that only what really went out is counted as sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentTag(u16);
+
+impl SentTag {
+    /// A forwarded message that goes to that side.
+    pub fn forwarded(to: Side, transport: Transport, kind: MessageKind) -> Self {
+        SentTag((grid(to, transport, KINDS) + kind.index()) as u16)
+    }
+
+    /// An answer of our own to that side.
+    pub fn answered(to: Side, transport: Transport, status: Status) -> Self {
+        SentTag((FORWARDED + grid(to, transport, STATUSES) + status.index()) as u16)
+    }
+
+    /// As the engine carries it.
+    pub fn value(self) -> u16 {
+        self.0
+    }
+}
+
+fn grid(side: Side, transport: Transport, width: usize) -> usize {
+    (side.index() * TRANSPORTS + transport.index()) * width
+}
+
+/// Why a message was dropped, for counting: a decision's reasons and the shell's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The decision's word.
+    Decided(DropReason),
+    /// The datagram was longer than a receive buffer.
+    Truncated,
+    /// No send slot was free.
+    NoSendSlot,
+    /// The outgoing message is longer than a send slot.
+    TooLong,
+    /// The kernel refused the outgoing datagram.
+    SendFailed(SendError),
+}
+
+impl Dropped {
+    /// How many reasons are counted apart.
+    pub const COUNT: usize = 9 + SendError::ALL.len();
+
+    /// The place of a reason among [`Dropped::COUNT`].
+    pub fn index(self) -> usize {
+        match self {
+            Dropped::Decided(DropReason::Malformed(_)) => 0,
+            Dropped::Decided(DropReason::ResponseUnverified) => 1,
+            Dropped::Decided(DropReason::ResponseExhausted) => 2,
+            Dropped::Decided(DropReason::AckRefused) => 3,
+            Dropped::Decided(DropReason::NoListener) => 4,
+            Dropped::Decided(DropReason::DraftFull) => 5,
+            Dropped::Truncated => 6,
+            Dropped::NoSendSlot => 7,
+            Dropped::TooLong => 8,
+            Dropped::SendFailed(error) => 9 + error.index(),
+        }
+    }
+}
+
+/// All that one shard counts. On cache lines of its own, so that shards do not slow each other down.
+#[derive(Debug)]
+pub struct ShardCells {
+    /// Which engine the shard runs on.
+    pub engine: EngineKind,
+    /// Whether it wanted the other.
+    pub fallback: bool,
+    counts: Box<CachePadded<Counts>>,
+    backends: Box<[BackendCells]>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    received: [Cell; SIDES * TRANSPORTS * KINDS],
+    sent: [Cell; FORWARDED + ANSWERED],
+    absorbed: [Cell; AbsorbReason::ALL.len()],
+    dropped: [Cell; Dropped::COUNT],
+    faults: [Cell; Fault::COUNT],
+    turns: TurnCells,
+}
+
+/// A shard's health, summed over its turns.
+#[derive(Debug, Default)]
+pub struct TurnCells {
+    /// Turns.
+    pub turns: Cell,
+    /// See [`Turn::completions`].
+    pub completions: Cell,
+    /// See [`Turn::datagrams`].
+    pub datagrams: Cell,
+    /// See [`Turn::starved`].
+    pub starved: Cell,
+    /// See [`Turn::rearmed`].
+    pub rearmed: Cell,
+    /// See [`Turn::receive_errors`].
+    pub receive_errors: Cell,
+    /// See [`Turn::kernel_drops`].
+    pub kernel_drops: Cell,
+}
+
+#[derive(Debug, Default)]
+struct BackendCells {
+    requests: Cell,
+    responses: [Cell; CLASSES],
+}
+
+impl ShardCells {
+    /// Cells for a pool of that many backends, all zero.
+    pub fn new(engine: EngineKind, fallback: bool, backends: usize) -> Self {
+        let counts = Counts {
+            received: std::array::from_fn(|_| Cell::default()),
+            sent: std::array::from_fn(|_| Cell::default()),
+            absorbed: Default::default(),
+            dropped: Default::default(),
+            faults: Default::default(),
+            turns: TurnCells::default(),
+        };
+        let backends = (0..backends).map(|_| BackendCells::default()).collect();
+        ShardCells { engine, fallback, counts: Box::new(CachePadded::new(counts)), backends }
+    }
+
+    /// Counts a message in.
+    pub fn received(&self, side: Side, transport: Transport, kind: MessageKind) {
+        bump(&self.counts.received, grid(side, transport, KINDS) + kind.index());
+    }
+
+    /// Counts a message out, once the kernel has taken it.
+    pub fn sent(&self, tag: u16) {
+        bump(&self.counts.sent, usize::from(tag));
+    }
+
+    /// Counts a message that ended here as it should.
+    pub fn absorbed(&self, reason: AbsorbReason) {
+        bump(&self.counts.absorbed, reason.index());
+    }
+
+    /// Counts a message discarded.
+    pub fn dropped(&self, reason: Dropped) {
+        bump(&self.counts.dropped, reason.index());
+    }
+
+    /// Counts what is wrong with a malformed message.
+    pub fn fault(&self, fault: Fault) {
+        bump(&self.counts.faults, fault.index());
+    }
+
+    /// Counts a request to a backend.
+    pub fn backend_request(&self, backend: BackendIndex) {
+        if let Some(cells) = self.backends.get(backend.get()) {
+            cells.requests.add(1);
+        }
+    }
+
+    /// Counts a response from a backend.
+    pub fn backend_response(&self, backend: BackendIndex, status: u16) {
+        if let Some(cells) = self.backends.get(backend.get()) {
+            bump(&cells.responses, usize::from(status / 100).clamp(1, CLASSES) - 1);
+        }
+    }
+
+    /// Counts a turn.
+    pub fn turn(&self, turn: &Turn) {
+        let cells = &self.counts.turns;
+        cells.turns.add(1);
+        cells.completions.add(u64::from(turn.completions));
+        cells.datagrams.add(u64::from(turn.datagrams));
+        cells.starved.add(u64::from(turn.starved));
+        cells.rearmed.add(u64::from(turn.rearmed));
+        cells.receive_errors.add(u64::from(turn.receive_errors));
+        cells.kernel_drops.add(turn.kernel_drops);
+    }
+
+    /// The shard's health.
+    pub fn turns(&self) -> &TurnCells {
+        &self.counts.turns
+    }
+
+    /// Messages in.
+    pub fn received_count(&self, side: Side, transport: Transport, kind_index: usize) -> u64 {
+        value(&self.counts.received, grid(side, transport, KINDS) + kind_index)
+    }
+
+    /// Messages forwarded.
+    pub fn forwarded_count(&self, to: Side, transport: Transport, kind_index: usize) -> u64 {
+        value(&self.counts.sent, grid(to, transport, KINDS) + kind_index)
+    }
+
+    /// Requests answered.
+    pub fn answered_count(&self, to: Side, transport: Transport, status: Status) -> u64 {
+        value(&self.counts.sent, FORWARDED + grid(to, transport, STATUSES) + status.index())
+    }
+
+    /// Messages absorbed.
+    pub fn absorbed_count(&self, reason: AbsorbReason) -> u64 {
+        value(&self.counts.absorbed, reason.index())
+    }
+
+    /// Messages dropped, by [`Dropped::index`].
+    pub fn dropped_count(&self, index: usize) -> u64 {
+        value(&self.counts.dropped, index)
+    }
+
+    /// Malformed messages, by [`Fault::index`].
+    pub fn fault_count(&self, index: usize) -> u64 {
+        value(&self.counts.faults, index)
+    }
+
+    /// Requests to a backend.
+    pub fn backend_request_count(&self, backend: BackendIndex) -> u64 {
+        self.backends.get(backend.get()).map_or(0, |cells| cells.requests.get())
+    }
+
+    /// Responses from a backend, by class less one.
+    pub fn backend_response_count(&self, backend: BackendIndex, class_index: usize) -> u64 {
+        self.backends.get(backend.get()).map_or(0, |cells| value(&cells.responses, class_index))
+    }
+}
+
+fn bump(cells: &[Cell], index: usize) {
+    debug_assert!(index < cells.len());
+    if let Some(cell) = cells.get(index) {
+        cell.add(1);
+    }
+}
+
+fn value(cells: &[Cell], index: usize) -> u64 {
+    cells.get(index).map_or(0, Cell::get)
+}

@@ -1,0 +1,217 @@
+//! Sums the cells of all shards when Prometheus asks.
+
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+use crate::balance::backend::BackendIndex;
+use crate::balance::table::PLACES;
+use crate::io::SendError;
+use crate::proxy::inbound::Side;
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::verdict::{AbsorbReason, Fault, MessageKind};
+use crate::sip::Transport;
+use crate::sip::header::HeaderName;
+use crate::sip::reply::Status;
+use crate::sip::start_line::Method;
+
+use super::cells::{CLASSES, Dropped, ShardCells, TurnCells};
+use super::{self as metrics, Metric};
+
+/// Everything on the metrics page.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// The page over these shards. `digest` is that of the configuration.
+    pub fn new(shards: Vec<Arc<ShardCells>>, snapshot: Arc<Snapshot>, digest: String) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.register(Box::new(Sum { shards, snapshot, digest }))?;
+        Ok(Metrics { registry })
+    }
+
+    /// The page as text, in the Prometheus exposition format.
+    pub fn page(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+struct Sum {
+    shards: Vec<Arc<ShardCells>>,
+    snapshot: Arc<Snapshot>,
+    digest: String,
+}
+
+impl Collector for Sum {
+    /// None: an unchecked collector, because its families are made at each scrape.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.messages();
+        families.extend(self.reasons());
+        families.extend(self.backends());
+        families.extend(self.engines());
+        families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
+        families.extend(gauge(&metrics::CONFIG, [(vec![self.digest.as_str()], 1.0)]));
+        families
+    }
+}
+
+impl Sum {
+    fn total(&self, count: impl Fn(&ShardCells) -> u64) -> u64 {
+        self.shards.iter().map(|cells| count(cells)).sum()
+    }
+
+    fn messages(&self) -> Vec<MetricFamily> {
+        let (mut received, mut sent) = (Vec::new(), Vec::new());
+        for side in Side::ALL {
+            for transport in Transport::ALL {
+                let place = [side.label(), transport.label()];
+                for kind in 0..MessageKind::COUNT {
+                    let (method, class) = kind_labels(kind);
+                    let labels = vec![place[0], place[1], method, class];
+                    received.push((labels, self.total(|cells| cells.received_count(side, transport, kind))));
+                    let labels = vec!["forwarded", place[0], place[1], method, class];
+                    sent.push((labels, self.total(|cells| cells.forwarded_count(side, transport, kind))));
+                }
+                for (class, label) in CLASS_LABELS.into_iter().enumerate() {
+                    let of_class = |status: &Status| usize::from(status.code() / 100) == class + 1;
+                    let count = |cells: &ShardCells| {
+                        Status::ALL.into_iter().filter(of_class).map(|s| cells.answered_count(side, transport, s)).sum()
+                    };
+                    let labels = vec!["answered", place[0], place[1], "", label];
+                    sent.push((labels, self.total(count)));
+                }
+            }
+        }
+        let received = counter(&metrics::MESSAGES_RECEIVED, received);
+        received.into_iter().chain(counter(&metrics::MESSAGES_SENT, sent)).collect()
+    }
+
+    fn reasons(&self) -> Vec<MetricFamily> {
+        let absorbed = AbsorbReason::ALL.map(|reason| (vec![reason.label()], self.total(|c| c.absorbed_count(reason))));
+        let dropped = (0..Dropped::COUNT).map(|i| (vec![dropped_label(i)], self.total(|c| c.dropped_count(i))));
+        let faults = (0..Fault::COUNT).map(|i| (vec![fault_label(i)], self.total(|c| c.fault_count(i))));
+        let codes = Status::ALL.map(|status| status.code().to_string());
+        let answers = Status::ALL.iter().zip(&codes).map(|(status, code)| {
+            let over_all = |cells: &ShardCells| {
+                let sides = Side::ALL.into_iter().flat_map(|side| Transport::ALL.map(|transport| (side, transport)));
+                sides.map(|(side, transport)| cells.answered_count(side, transport, *status)).sum()
+            };
+            (vec![code.as_str()], self.total(over_all))
+        });
+        let mut families = counter(&metrics::MESSAGES_ABSORBED, absorbed);
+        families.extend(counter(&metrics::MESSAGES_DROPPED, dropped));
+        families.extend(counter(&metrics::ANSWERS, answers));
+        families.extend(counter(&metrics::MALFORMED, faults));
+        families
+    }
+
+    fn backends(&self) -> Vec<MetricFamily> {
+        let (mut requests, mut responses, mut weights, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (index, backend) in self.snapshot.pool().backends().iter().enumerate() {
+            let (index, name) = (BackendIndex(index as u16), backend.name.as_str());
+            requests.push((vec![name], self.total(|cells| cells.backend_request_count(index))));
+            for (class, label) in CLASS_LABELS.into_iter().enumerate() {
+                responses.push((vec![name, label], self.total(|cells| cells.backend_response_count(index, class))));
+            }
+            weights.push((vec![name], f64::from(backend.weight.value())));
+            shares.push((vec![name], self.snapshot.table().places_of(index) as f64 / PLACES as f64));
+        }
+        let mut families = counter(&metrics::BACKEND_REQUESTS, requests);
+        families.extend(counter(&metrics::BACKEND_RESPONSES, responses));
+        families.extend(gauge(&metrics::BACKEND_WEIGHT, weights));
+        families.extend(gauge(&metrics::BACKEND_SHARE, shares));
+        families
+    }
+
+    fn engines(&self) -> Vec<MetricFamily> {
+        let names: Vec<String> = (0..self.shards.len()).map(|shard| shard.to_string()).collect();
+        let shards = || names.iter().map(String::as_str).zip(&self.shards);
+        let of_turns = |metric, read: fn(&TurnCells) -> u64| {
+            counter(metric, shards().map(|(name, cells)| (vec![name], read(cells.turns()))))
+        };
+        let mut families = of_turns(&metrics::TURNS, |turns| turns.turns.get());
+        families.extend(of_turns(&metrics::COMPLETIONS, |turns| turns.completions.get()));
+        families.extend(of_turns(&metrics::DATAGRAMS, |turns| turns.datagrams.get()));
+        families.extend(of_turns(&metrics::STARVED, |turns| turns.starved.get()));
+        families.extend(of_turns(&metrics::REARMED, |turns| turns.rearmed.get()));
+        families.extend(of_turns(&metrics::RECEIVE_ERRORS, |turns| turns.receive_errors.get()));
+        families.extend(of_turns(&metrics::KERNEL_DROPS, |turns| turns.kernel_drops.get()));
+        let engines = shards().map(|(name, cells)| (vec![name, cells.engine.label()], 1.0));
+        families.extend(gauge(&metrics::ENGINE, engines));
+        let fallbacks = shards().map(|(name, cells)| (vec![name], f64::from(u8::from(cells.fallback))));
+        families.extend(gauge(&metrics::FALLBACK, fallbacks));
+        families
+    }
+}
+
+const CLASS_LABELS: [&str; CLASSES] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
+
+/// The labels `method` and `status_class` of a kind, by its index.
+fn kind_labels(index: usize) -> (&'static str, &'static str) {
+    match Method::ALL.get(index) {
+        Some(method) => (method.label(), ""),
+        None => ("", CLASS_LABELS.get(index - Method::COUNT).copied().unwrap_or("")),
+    }
+}
+
+fn dropped_label(index: usize) -> &'static str {
+    const LABELS: [&str; Dropped::COUNT - SendError::ALL.len()] = [
+        "malformed",
+        "response_unverified",
+        "response_exhausted",
+        "ack_refused",
+        "no_listener",
+        "draft_full",
+        "truncated",
+        "no_send_slot",
+        "too_long_to_send",
+    ];
+    match LABELS.get(index) {
+        Some(label) => label,
+        None => SendError::ALL.get(index - LABELS.len()).map_or("", |error| send_error_label(*error)),
+    }
+}
+
+fn send_error_label(error: SendError) -> &'static str {
+    match error {
+        SendError::WouldBlock => "send_would_block",
+        SendError::Unreachable => "send_unreachable",
+        SendError::NotPermitted => "send_not_permitted",
+        SendError::TooLong => "send_too_long",
+        SendError::Other => "send_other",
+    }
+}
+
+fn fault_label(index: usize) -> &'static str {
+    const LABELS: [&str; Fault::COUNT - HeaderName::COUNT] =
+        ["not_sip", "no_end_of_head", "too_many_headers", "start_line", "version", "request_uri"];
+    match LABELS.get(index) {
+        Some(label) => label,
+        None => HeaderName::ALL.get(index - LABELS.len()).map_or("", |name| name.label()),
+    }
+}
+
+fn counter<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, u64)>) -> Vec<MetricFamily> {
+    let Ok(family) = IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels) else { return Vec::new() };
+    for (labels, value) in rows {
+        family.with_label_values(&labels).inc_by(value);
+    }
+    family.collect()
+}
+
+fn gauge<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, f64)>) -> Vec<MetricFamily> {
+    let Ok(family) = GaugeVec::new(Opts::new(metric.name, metric.help), metric.labels) else { return Vec::new() };
+    for (labels, value) in rows {
+        family.with_label_values(&labels).set(value);
+    }
+    family.collect()
+}
