@@ -4,4 +4,5 @@ pub mod balance;
 pub mod io;
 pub mod metrics;
 pub mod proxy;
+pub mod shard;
 pub mod sip;

@@ -1,0 +1,133 @@
+//! What runs on a core: a loop that feeds the decision and sends what it says.
+//!
+//! | module | charge |
+//! | --- | --- |
+//! | [`thread`] | starts a shard on its core and stops it |
+//!
+//! One multi-threaded runtime for all cores looked simpler. Tasks that move between cores share their queues, and a shared
+//! queue costs more per message than the decision does; shards share nothing but the snapshot, which nobody writes.
+
+pub mod thread;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::io::{Datagram, Engine, Handler, Outbox, SendError, Transmit, Turn};
+use crate::metrics::cells::{Dropped, SentTag, ShardCells};
+use crate::proxy::inbound::{Inbound, ListenerIndex};
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::verdict::{Decision, DropReason, Fault, MessageKind, NextHop, Verdict};
+use crate::proxy::{self, Scratch};
+use crate::sip::Transport;
+
+/// One shard: an engine, and what is done with what it receives.
+#[derive(Debug)]
+pub struct Shard {
+    engine: Engine,
+    worker: Worker,
+}
+
+impl Shard {
+    /// A shard over an engine whose sockets are the snapshot's listeners, in their order.
+    pub fn new(engine: Engine, snapshot: Arc<Snapshot>, cells: Arc<ShardCells>) -> Self {
+        Shard { engine, worker: Worker { snapshot, cells, scratch: Scratch::default() } }
+    }
+
+    /// Sends what is staged, waits for datagrams or the doorbell, and handles what has come: a bounded amount. Allocates
+    /// nothing. An error is the engine's, never one message's or one peer's.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
+        let turn = self.engine.turn(&mut self.worker, timeout)?;
+        self.worker.cells.turn(&turn);
+        Ok(turn)
+    }
+
+    /// Closes the sockets; their ports are free at once.
+    pub fn close(self) {
+        self.engine.close();
+    }
+}
+
+#[derive(Debug)]
+struct Worker {
+    snapshot: Arc<Snapshot>,
+    cells: Arc<ShardCells>,
+    scratch: Scratch,
+}
+
+impl Handler for Worker {
+    fn datagram(&mut self, datagram: Datagram<'_>, outbox: &mut Outbox) {
+        let inbound = Inbound {
+            bytes: datagram.bytes,
+            peer: datagram.peer,
+            listener: ListenerIndex(datagram.socket as u8),
+            local: datagram.local,
+        };
+        if datagram.truncated {
+            let side = self.snapshot.side_of(datagram.peer.ip());
+            self.cells.received(side, Transport::Udp, MessageKind::Unread);
+            return self.cells.dropped(Dropped::Truncated);
+        }
+        let decision = proxy::decide(&self.snapshot, &inbound, &mut self.scratch);
+        self.cells.received(decision.side, Transport::Udp, decision.kind);
+        self.count_response(&decision, &inbound);
+        self.carry_out(&decision, &inbound, outbox);
+    }
+
+    fn sent(&mut self, tag: u16) {
+        self.cells.sent(tag);
+    }
+
+    fn send_failed(&mut self, _tag: u16, error: SendError) {
+        self.cells.dropped(Dropped::SendFailed(error));
+    }
+}
+
+impl Worker {
+    fn carry_out(&self, decision: &Decision, inbound: &Inbound<'_>, outbox: &mut Outbox) {
+        match decision.verdict {
+            Verdict::Forward { hop, to, backend } => {
+                if let Some(backend) = backend {
+                    self.cells.backend_request(backend);
+                }
+                self.send(inbound, &hop, SentTag::forwarded(to, Transport::Udp, decision.kind), outbox);
+            }
+            Verdict::Answer { hop, status, fault } => {
+                self.count_fault(fault);
+                self.send(inbound, &hop, SentTag::answered(decision.side, Transport::Udp, status), outbox);
+            }
+            Verdict::Absorb(reason) => self.cells.absorbed(reason),
+            Verdict::Drop(reason) => {
+                if let DropReason::Malformed(fault) = reason {
+                    self.cells.fault(fault);
+                }
+                self.cells.dropped(Dropped::Decided(reason));
+            }
+        }
+    }
+
+    fn send(&self, inbound: &Inbound<'_>, hop: &NextHop, tag: SentTag, outbox: &mut Outbox) {
+        let Some(mut slot) = outbox.reserve() else { return self.cells.dropped(Dropped::NoSendSlot) };
+        match self.scratch.draft.render(inbound.bytes, slot.buffer()) {
+            Some(len) => {
+                let transmit = Transmit { socket: hop.listener.get(), to: hop.to, from: hop.from, tag: tag.value() };
+                slot.send(len, transmit);
+            }
+            None => self.cells.dropped(Dropped::TooLong),
+        }
+    }
+
+    fn count_fault(&self, fault: Option<Fault>) {
+        if let Some(fault) = fault {
+            self.cells.fault(fault);
+        }
+    }
+
+    fn count_response(&self, decision: &Decision, inbound: &Inbound<'_>) {
+        if let MessageKind::Response(status) = decision.kind
+            && let Some(backend) = self.snapshot.pool().by_address(inbound.peer)
+        {
+            self.cells.backend_response(backend, status);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Starts a shard on a thread and core of its own, and stops it.
+//!
+//! A shard that panics or whose engine breaks ends its thread, and the end of one shard ends the process: what supervises
+//! it starts it again in a known state, and the other members of the fleet decide alike meanwhile.
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::{fmt, io};
+
+use core_affinity::CoreId;
+use crossbeam::channel::{Sender, bounded};
+
+use crate::io::{Choice, Doorbell, Engine, Options, Unavailable};
+use crate::metrics::cells::ShardCells;
+use crate::proxy::snapshot::Snapshot;
+
+use super::Shard;
+
+/// What a shard needs to start.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its number, from 0.
+    pub number: usize,
+    /// The core it stays on, if it is to.
+    pub core: Option<CoreId>,
+    /// A socket for each listener, in their order.
+    pub sockets: Vec<UdpSocket>,
+    /// Which engine is wanted.
+    pub choice: Choice,
+    /// The engine's sizes.
+    pub options: Options,
+    /// What decisions rest on.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// A shard that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// What it counts.
+    pub cells: Arc<ShardCells>,
+    /// Why it does not run on io_uring though it was to, if possible.
+    pub fallback: Option<Unavailable>,
+    stop: Arc<AtomicBool>,
+    doorbell: Doorbell,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a shard did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The engine that was asked for is not to be had.
+    Engine(Unavailable),
+    /// The thread or its doorbell could not be made.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Engine(unavailable) => unavailable.fmt(f),
+            StartError::Thread(error) => write!(f, "a shard's thread could not be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+type Started = Result<(Arc<ShardCells>, Option<Unavailable>), Unavailable>;
+
+/// Starts a shard; returns when its engine runs. `ended` is called when the shard has ended, for whatever reason.
+pub fn start(plan: Plan, ended: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
+    let doorbell = Doorbell::new().map_err(StartError::Thread)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (report, started) = bounded(1);
+    let name = format!("shard-{}", plan.number);
+    let body = {
+        let (doorbell, stop) = (doorbell.clone(), stop.clone());
+        move || {
+            let _on_end = OnEnd(Some(ended));
+            run(plan, &doorbell, &stop, &report);
+        }
+    };
+    let thread = Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
+    let gone = |_| StartError::Thread(io::Error::other("it ended before it began"));
+    let (cells, fallback) = started.recv().map_err(gone)?.map_err(StartError::Engine)?;
+    Ok(Running { cells, fallback, stop, doorbell, thread: Some(thread) })
+}
+
+impl Running {
+    /// Ends the shard after the turn it is in. Returns when its sockets are closed; `false` where it had panicked.
+    pub fn stop(mut self) -> bool {
+        self.halt()
+    }
+
+    fn halt(&mut self) -> bool {
+        self.stop.store(true, Ordering::Release);
+        self.doorbell.ring();
+        self.thread.take().is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+fn run(plan: Plan, doorbell: &Doorbell, stop: &AtomicBool, report: &Sender<Started>) {
+    if let Some(core) = plan.core
+        && !core_affinity::set_for_current(core)
+    {
+        tracing::warn!(shard = plan.number, core = core.id, "the shard could not be pinned to its core");
+    }
+    let opened = match Engine::open(plan.choice, plan.sockets, &plan.options, doorbell) {
+        Ok(opened) => opened,
+        Err(unavailable) => return drop(report.send(Err(unavailable))),
+    };
+    let backends = plan.snapshot.pool().backends().len();
+    let cells = Arc::new(ShardCells::new(opened.kind, opened.fallback.is_some(), backends));
+    let mut shard = Shard::new(opened.engine, plan.snapshot, cells.clone());
+    let _ = report.send(Ok((cells, opened.fallback)));
+    while !stop.load(Ordering::Acquire) {
+        if let Err(error) = shard.turn(None) {
+            tracing::error!(shard = plan.number, %error, "the shard's engine broke");
+            break;
+        }
+    }
+    shard.close();
+}
+
+struct OnEnd<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnEnd<F> {
+    fn drop(&mut self) {
+        if let Some(ended) = self.0.take() {
+            ended();
+        }
+    }
+}
