@@ -1,8 +1,30 @@
 //! Viaduct: a stateless SIP load balancer on io_uring.
+//!
+//! One idea holds it together: *a stateless load balancer is one pure function; a shard is a loop that feeds it.* The
+//! function is [`proxy::decide`]; the loop is [`shard::Shard::turn`]. ARCHITECTURE.md has the reasons.
+//!
+//! | module | question | may import |
+//! | --- | --- | --- |
+//! | [`sip`] | what does the protocol say? | nothing |
+//! | [`balance`] | which backend? | nothing |
+//! | [`io`] | how do bytes get in and out? | nothing |
+//! | [`proxy`] | what do we do with this message? | `sip`, `balance` |
+//! | [`metrics`] | what can I see? | `proxy`, `sip`, `balance`, `io` |
+//! | [`shard`] | what runs on a core? | `io`, `proxy`, `sip`, `metrics` |
+//! | [`config`] | what can I set? | `sip`, `balance`, `io`, `proxy` (their value types) |
+//! | [`control`] | what changes while running, and who asks? | `metrics` |
+//! | [`run`] | how does it all start and end? | everything above |
+//! | [`check`] | what else can the program do? | everything above |
+//!
+//! `tests/architecture.rs` holds these arrows.
 
 pub mod balance;
+pub mod check;
+pub mod config;
+pub mod control;
 pub mod io;
 pub mod metrics;
 pub mod proxy;
+pub mod run;
 pub mod shard;
 pub mod sip;

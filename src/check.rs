@@ -1,0 +1,65 @@
+//! `viaduct check`: whether the settings hold and the kernel has what they need, without carrying a message.
+
+use std::fmt::Write;
+
+use crate::config::Settings;
+use crate::io::{self, Choice};
+use crate::run::RunError;
+use crate::run::plan::{self, Plan};
+
+/// Checks, and gives what is in effect as text. Ports are bound and released.
+pub fn check(settings: &Settings) -> Result<String, RunError> {
+    let Plan { snapshot, digest, sockets } = plan::make(settings)?;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<30} {value}");
+    };
+    for listener in snapshot.listeners() {
+        let advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port);
+        line(
+            "VIADUCT_LISTEN",
+            format!("{}://{}, advertised as {advertised}", listener.transport.label(), listener.address),
+        );
+    }
+    for (index, backend) in snapshot.pool().backends().iter().enumerate() {
+        let places = snapshot.table().places_of(crate::balance::backend::BackendIndex(index as u16));
+        let share = 100.0 * places as f64 / crate::balance::table::PLACES as f64;
+        let address = backend.address;
+        line(
+            "VIADUCT_BACKENDS",
+            format!("{}=udp://{address};weight={} ({share:.2} % of new calls)", backend.name, backend.weight),
+        );
+    }
+    if snapshot.pool().backends().is_empty() {
+        line("VIADUCT_BACKENDS", "none: every call is answered 503".to_owned());
+    }
+    let trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
+    line("VIADUCT_TRUSTED", if trusted.is_empty() { "none".to_owned() } else { trusted.join(",") });
+    line("VIADUCT_SHARDS", sockets.len().to_string());
+    line("VIADUCT_PIN_CORES", settings.pin_cores.to_string());
+    line("VIADUCT_IO", engine(settings)?);
+    line("VIADUCT_RECEIVE_BUFFERS", settings.receive_buffers.to_string());
+    line("VIADUCT_RECEIVE_BUFFER_BYTES", settings.receive_buffer_bytes.to_string());
+    line("VIADUCT_SEND_SLOTS", settings.send_slots.to_string());
+    line("VIADUCT_SOCKET_RECEIVE_BYTES", settings.socket_receive_bytes.to_string());
+    line("VIADUCT_SOCKET_SEND_BYTES", settings.socket_send_bytes.to_string());
+    line("VIADUCT_ADMIN_LISTEN", settings.admin_listen.to_string());
+    line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
+    line("config digest", digest);
+    Ok(text)
+}
+
+fn engine(settings: &Settings) -> Result<String, RunError> {
+    let probe = || io::probe(&plan::engine_options(settings));
+    match settings.io {
+        Choice::Poll => Ok("poll".to_owned()),
+        Choice::Uring => match probe() {
+            Ok(()) => Ok("uring".to_owned()),
+            Err(unavailable) => Err(RunError::Shard(crate::shard::thread::StartError::Engine(unavailable))),
+        },
+        Choice::Auto => match probe() {
+            Ok(()) => Ok("auto: uring".to_owned()),
+            Err(unavailable) => Ok(format!("auto: poll, because io_uring is not to be had: {unavailable}")),
+        },
+    }
+}

@@ -1,0 +1,204 @@
+//! What an operator can set: options, each with its VIADUCT_* variable, parsed into values that cannot be wrong.
+//!
+//! | module | charge |
+//! | --- | --- |
+//! | [`value`] | the grammar of listeners, backends and networks |
+//! | [`error`] | one clear error that names the variable, the value and what would be right |
+//!
+//! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
+//! rule for which wins; lists are short enough for one line each.
+
+pub mod error;
+pub mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{fs, thread};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
+
+use crate::io::Choice;
+use crate::proxy::keys::{MIN_SECRET_BYTES, SecretTooShort};
+
+use error::ConfigError;
+use value::{Backends, Listeners, Networks};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "viaduct", version, about = ABOUT, after_help = AFTER_HELP)]
+pub struct CommandLine {
+    /// What to do; without a word, to run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+const ABOUT: &str = "A stateless SIP load balancer. Every option is also an environment variable.";
+
+const AFTER_HELP: &str = "Run it in front of two proxies:\n  \
+    VIADUCT_BACKENDS=udp://10.0.0.11:5060,udp://10.0.0.12:5060 VIADUCT_SECRET=... viaduct\n\n\
+    Exit codes: 0 ended as asked, 1 failed while starting or running, 2 a setting is wrong.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the settings and the kernel, print what is in effect, and end.
+    Check,
+    /// Carry real calls on loopback between built-in agents, and show what happens. Needs no settings.
+    Demo(DemoSettings),
+}
+
+/// What `viaduct demo` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct DemoSettings {
+    /// New calls a second.
+    #[arg(long, default_value_t = 200, value_parser = value_parser!(u32).range(1..=20_000))]
+    pub calls_per_second: u32,
+    /// How long to run; 0 is until Ctrl-C.
+    #[arg(long, default_value_t = 0)]
+    pub seconds: u32,
+}
+
+/// The settings.
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    /// Where SIP is received: a comma list of transport://address:port[;advertise=host:port]. The advertised host is
+    /// what others reach the listener by; on a wildcard address it defaults to the address by which this machine
+    /// reaches its first backend
+    #[arg(long, env = "VIADUCT_LISTEN", global = true, default_value = "udp://0.0.0.0:5060", value_name = "LIST")]
+    pub listen: Listeners,
+
+    /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port[;weight=n]. The name
+    /// defaults to host:port; a backend that keeps its name keeps its calls. Weights go from 0 to 1000 and default to 1.
+    /// Host names are resolved once, at start
+    #[arg(long, env = "VIADUCT_BACKENDS", global = true, default_value = "", value_name = "LIST")]
+    pub backends: Backends,
+
+    /// Networks whose requests are taken as a backend's besides the pool's own addresses: a comma list of networks. They
+    /// may send requests anywhere, so name only what you run
+    #[arg(long, env = "VIADUCT_TRUSTED", global = true, default_value = "", value_name = "NETWORKS")]
+    pub trusted: Networks,
+
+    /// The fleet's secret, at least 16 bytes and the same on every member. Without one, a random one is drawn at start
+    #[arg(long, env = "VIADUCT_SECRET", global = true, hide_env_values = true, value_name = "TEXT")]
+    pub secret: Option<String>,
+
+    /// A file that holds the secret; white space at its end is not part of it
+    #[arg(long, env = "VIADUCT_SECRET_FILE", global = true, value_name = "PATH")]
+    pub secret_file: Option<PathBuf>,
+
+    /// How many shards to run; one a core that this process may use, by its cpuset and CPU quota, unless set
+    #[arg(long, env = "VIADUCT_SHARDS", global = true, value_parser = value_parser!(u16).range(1..=256), value_name = "NUMBER")]
+    pub shards: Option<u16>,
+
+    /// Whether each shard stays on a core of its own
+    #[arg(long, env = "VIADUCT_PIN_CORES", global = true, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub pin_cores: bool,
+
+    /// How datagrams get in and out: io_uring where it is to be had (auto), io_uring or nothing (uring), or epoll (poll)
+    #[arg(long, env = "VIADUCT_IO", global = true, default_value = "auto", value_parser = io_choice(), value_name = "ENGINE")]
+    pub io: Choice,
+
+    /// Receive buffers a shard: a power of two. How many datagrams can wait between two looks
+    #[arg(long, env = "VIADUCT_RECEIVE_BUFFERS", global = true, default_value_t = 512, value_parser = power_of_two, value_name = "NUMBER")]
+    pub receive_buffers: u16,
+
+    /// The largest datagram that is received; larger ones are dropped and counted. Memory is used as datagrams fill it
+    #[arg(long, env = "VIADUCT_RECEIVE_BUFFER_BYTES", global = true, default_value_t = 65_535, value_parser = value_parser!(u32).range(512..=65_535), value_name = "BYTES")]
+    pub receive_buffer_bytes: u32,
+
+    /// Send slots a shard: how many datagrams can be on their way out between two looks
+    #[arg(long, env = "VIADUCT_SEND_SLOTS", global = true, default_value_t = 1024, value_parser = value_parser!(u16).range(64..=16_384), value_name = "NUMBER")]
+    pub send_slots: u16,
+
+    /// The kernel's receive buffer a socket; the kernel caps it at net.core.rmem_max
+    #[arg(long, env = "VIADUCT_SOCKET_RECEIVE_BYTES", global = true, default_value_t = 4 << 20, value_parser = value_parser!(u32).range(4_096..=1 << 30), value_name = "BYTES")]
+    pub socket_receive_bytes: u32,
+
+    /// The kernel's send buffer a socket; the kernel caps it at net.core.wmem_max
+    #[arg(long, env = "VIADUCT_SOCKET_SEND_BYTES", global = true, default_value_t = 4 << 20, value_parser = value_parser!(u32).range(4_096..=1 << 30), value_name = "BYTES")]
+    pub socket_send_bytes: u32,
+
+    /// Where operators and Prometheus ask: /metrics, /livez, /readyz
+    #[arg(
+        long,
+        env = "VIADUCT_ADMIN_LISTEN",
+        global = true,
+        default_value = "127.0.0.1:9060",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub admin_listen: SocketAddr,
+
+    /// What is logged, by tracing's filter syntax: error, warn, info, debug, or target=level lists
+    #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// How it is logged
+    #[arg(long, env = "VIADUCT_LOG_FORMAT", global = true, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The fleet's secret and where it came from.
+#[derive(Clone)]
+pub enum Secret {
+    /// Set by the operator.
+    Set(Vec<u8>),
+    /// None is set.
+    Missing,
+}
+
+impl Settings {
+    /// The secret, from its variable or its file.
+    pub fn secret(&self) -> Result<Secret, ConfigError> {
+        let (variable, secret) = match (&self.secret, &self.secret_file) {
+            (Some(_), Some(path)) => {
+                let wrong = "VIADUCT_SECRET is set too";
+                return Err(ConfigError::new("VIADUCT_SECRET_FILE", path.display(), wrong, "one of the two, not both"));
+            }
+            (Some(secret), None) => ("VIADUCT_SECRET", secret.clone().into_bytes()),
+            (None, Some(path)) => {
+                let unreadable =
+                    |error| ConfigError::new("VIADUCT_SECRET_FILE", path.display(), error, "a readable file");
+                ("VIADUCT_SECRET_FILE", fs::read(path).map_err(unreadable)?.trim_ascii_end().to_vec())
+            }
+            (None, None) => return Ok(Secret::Missing),
+        };
+        if secret.len() < MIN_SECRET_BYTES {
+            let right = "16 random bytes or more, as from: openssl rand -hex 16";
+            return Err(ConfigError::new(variable, "(not shown)", SecretTooShort, right));
+        }
+        Ok(Secret::Set(secret))
+    }
+
+    /// How many shards to run: as set, or one a core that the process may use. `available_parallelism` heeds both the
+    /// affinity mask, which cpusets set, and the CPU quota of the control group.
+    pub fn shard_count(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, usize::from).min(256);
+        self.shards.map_or_else(cores, usize::from)
+    }
+}
+
+fn io_choice() -> impl TypedValueParser<Value = Choice> {
+    PossibleValuesParser::new(["auto", "uring", "poll"]).map(|word| match word.as_str() {
+        "uring" => Choice::Uring,
+        "poll" => Choice::Poll,
+        _ => Choice::Auto,
+    })
+}
+
+fn power_of_two(text: &str) -> Result<u16, String> {
+    let number = text.parse::<u16>().ok().filter(|number| number.is_power_of_two() && *number >= 16);
+    number.ok_or_else(|| "not a power of two from 16 to 32768".to_owned())
+}

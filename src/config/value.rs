@@ -1,0 +1,258 @@
+//! The grammar of listeners, backends and networks.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+use crate::balance::backend::Weight;
+use crate::sip::Transport;
+
+/// A comma list of listeners: at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listeners(pub Vec<Listen>);
+
+/// One listener: `transport://address:port[;advertise=host:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// How messages travel there.
+    pub transport: Transport,
+    /// The address to bind.
+    pub address: SocketAddr,
+    /// What others reach it by, where that is not the address itself.
+    pub advertise: Option<HostPort>,
+}
+
+/// A comma list of backends; it may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backends(pub Vec<BackendSetting>);
+
+/// One backend: `[name=]transport://host:port[;weight=n]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendSetting {
+    /// What it is known by.
+    pub name: String,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// Where it is.
+    pub target: HostPort,
+    /// Its share.
+    pub weight: Weight,
+}
+
+/// A host, by name or address, and a port. An IPv6 address stands in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// The host as written, an IPv6 address with its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// A comma list of networks, as `10.0.0.0/8` or single addresses; it may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(pub Vec<IpNet>);
+
+impl HostPort {
+    /// The host, if it is an address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+}
+
+impl FromStr for Listeners {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let listeners = items(text).map(parse_listener).collect::<Result<Vec<_>, _>>()?;
+        if listeners.is_empty() {
+            return Err("no listener stands in it".to_owned());
+        }
+        if listeners.len() > MAX_LISTENERS {
+            return Err(format!("{} listeners are too many; at most {MAX_LISTENERS}", listeners.len()));
+        }
+        for (index, listener) in listeners.iter().enumerate() {
+            if listener.address.port() != 0 && listeners[..index].iter().any(|other| other.address == listener.address)
+            {
+                return Err(format!("{} stands twice", listener.address));
+            }
+        }
+        Ok(Listeners(listeners))
+    }
+}
+
+/// As many as a return path can tell apart.
+const MAX_LISTENERS: usize = 64;
+
+impl FromStr for Backends {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        items(text).map(parse_backend).collect::<Result<_, _>>().map(Backends)
+    }
+}
+
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = |item: &str| {
+            let network = item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| format!("`{item}` is neither a network (10.0.0.0/8) nor an address"))
+        };
+        items(text).map(parse).collect::<Result<_, _>>().map(Networks)
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not host:port (an IPv6 address stands in brackets)");
+        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let port = port.parse().map_err(|_| bad())?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let well_formed = match bracketed {
+            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => is_host_name(host),
+        };
+        if !well_formed {
+            return Err(bad());
+        }
+        Ok(HostPort { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn parse_listener(item: &str) -> Result<Listen, String> {
+    let (transport, rest) = split_transport(item)?;
+    let mut parts = rest.split(';');
+    let address = parts.next().unwrap_or_default();
+    let address = address.parse().map_err(|_| format!("`{address}` in `{item}` is not address:port"))?;
+    let mut advertise = None;
+    for part in parts {
+        match part.split_once('=') {
+            Some(("advertise", value)) => advertise = Some(parse_advertised(value)?),
+            _ => return Err(format!("`{part}` in `{item}` is not advertise=host:port")),
+        }
+    }
+    Ok(Listen { transport, address, advertise })
+}
+
+/// What others reach us by: neither the wildcard address nor port 0 can be reached by anybody.
+fn parse_advertised(text: &str) -> Result<HostPort, String> {
+    let advertised = text.parse::<HostPort>()?;
+    if advertised.port == 0 || advertised.ip().is_some_and(|ip| ip.is_unspecified()) {
+        return Err(format!("nobody can reach `{text}`, so it cannot be advertised"));
+    }
+    Ok(advertised)
+}
+
+fn parse_backend(item: &str) -> Result<BackendSetting, String> {
+    let (head, address) = item.split_once("://").ok_or_else(|| no_transport(item))?;
+    let (name, transport) = match head.rsplit_once('=') {
+        Some((name, transport)) => (Some(name), transport),
+        None => (None, head),
+    };
+    let transport = parse_transport(transport, item)?;
+    let mut parts = address.split(';');
+    let target = parts.next().unwrap_or_default().parse::<HostPort>()?;
+    if target.port == 0 {
+        return Err(format!("port 0 in `{item}` is no port to send to"));
+    }
+    let mut weight = Weight::DEFAULT;
+    for part in parts {
+        let value = part.strip_prefix("weight=").and_then(|value| value.parse().ok()).and_then(Weight::new);
+        weight = value
+            .ok_or_else(|| format!("`{part}` in `{item}` is not weight= and a number from 0 to {}", Weight::MAX))?;
+    }
+    let name = name.map_or_else(|| target.to_string(), str::to_owned);
+    if name.is_empty()
+        || name.len() > 128
+        || !name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\,;".contains(&byte))
+    {
+        return Err(format!("`{name}` in `{item}` is not a name: 1 to 128 visible characters without quotes"));
+    }
+    Ok(BackendSetting { name, transport, target, weight })
+}
+
+fn split_transport(item: &str) -> Result<(Transport, &str), String> {
+    let (transport, rest) = item.split_once("://").ok_or_else(|| no_transport(item))?;
+    Ok((parse_transport(transport, item)?, rest))
+}
+
+fn no_transport(item: &str) -> String {
+    format!("`{item}` does not begin with a transport, as udp:// does")
+}
+
+fn parse_transport(word: &str, item: &str) -> Result<Transport, String> {
+    let known = Transport::ALL.into_iter().find(|transport| transport.label() == word);
+    known.ok_or_else(|| format!("`{word}` in `{item}` is not a transport this version speaks: udp"))
+}
+
+fn is_host_name(host: &str) -> bool {
+    !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_read_with_and_without_an_advertised_address() {
+        let text = "udp://0.0.0.0:5060;advertise=sip.example.com:5060, udp://[::]:5060,";
+        let Listeners(listeners) = text.parse().unwrap();
+        assert_eq!(listeners[0].advertise.as_ref().unwrap().to_string(), "sip.example.com:5060");
+        assert_eq!(listeners[1].address, "[::]:5060".parse().unwrap());
+    }
+
+    #[test]
+    fn backends_are_named_after_where_they_are_unless_named() {
+        let Backends(backends) = "udp://10.0.0.1:5060,a=udp://b.example:5070;weight=3".parse().unwrap();
+        assert_eq!((backends[0].name.as_str(), backends[0].weight), ("10.0.0.1:5060", Weight::DEFAULT));
+        assert_eq!((backends[1].name.as_str(), backends[1].weight.value()), ("a", 3));
+        assert_eq!("".parse::<Backends>(), Ok(Backends::default()));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_the_item_in_the_text() {
+        for text in [
+            "",
+            "0.0.0.0:5060",
+            "sctp://0.0.0.0:5060",
+            "udp://here:5060",
+            "udp://0.0.0.0:5060;x=y",
+            "udp://0.0.0.0:5060;advertise=0.0.0.0:5060",
+            "udp://1.1.1.1:1,udp://1.1.1.1:1",
+        ] {
+            assert!(text.parse::<Listeners>().is_err(), "{text}");
+        }
+        for text in [
+            "10.0.0.1:5060",
+            "udp://10.0.0.1",
+            "udp://10.0.0.1:0",
+            "udp://::1:5060",
+            "udp://a:1;weight=1001",
+            "udp://a:1;w=1",
+            "=udp://a:1",
+            "udp://a b:1",
+        ] {
+            let error = text.parse::<Backends>().unwrap_err();
+            assert!(error.contains('`'), "{text}: {error}");
+        }
+        assert!("10.0.0.0/8,::1,nowhere".parse::<Networks>().is_err());
+        assert_eq!("10.0.0.0/8, ::1".parse::<Networks>().unwrap().0.len(), 2);
+    }
+}

@@ -1,0 +1,181 @@
+//! Starts control and shards, waits, and ends them in order.
+//!
+//! | module | charge |
+//! | --- | --- |
+//! | [`plan`] | settings become a snapshot and sockets: names resolved, addresses chosen |
+
+pub mod plan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fmt, io};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Settings;
+use crate::config::error::ConfigError;
+use crate::control::admin::{self, Admin};
+use crate::control::{self, signal};
+use crate::io::Choice;
+use crate::metrics::cells::ShardCells;
+use crate::metrics::collector::Metrics;
+use crate::shard::thread::{self as shard_thread, Running, StartError};
+
+use plan::Plan;
+
+/// Why Viaduct did not start, or ended without being asked to.
+#[derive(Debug)]
+pub enum RunError {
+    /// A setting cannot be used.
+    Setting(ConfigError),
+    /// A shard did not start.
+    Shard(StartError),
+    /// A shard ended by itself; the log says why.
+    ShardEnded,
+    /// The control thread failed.
+    Control(io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Setting(error) => error.fmt(f),
+            RunError::Shard(error) => error.fmt(f),
+            RunError::ShardEnded => write!(f, "a shard ended by itself, so the process ends"),
+            RunError::Control(error) => write!(f, "the control thread failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<ConfigError> for RunError {
+    fn from(error: ConfigError) -> Self {
+        RunError::Setting(error)
+    }
+}
+
+/// Runs until the operator ends it or a shard fails.
+pub fn run(settings: &Settings) -> Result<(), RunError> {
+    let uring = settings.io != Choice::Poll;
+    let outcome = control::block_on(uring, async {
+        let mut viaduct = Viaduct::start(settings)?;
+        let admin = bind_admin(settings).await?;
+        let (stop_admin, stopped) = oneshot::channel();
+        let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
+        let outcome = viaduct.wait().await;
+        viaduct.admin.ready.store(false, Ordering::Release);
+        drop(stop_admin);
+        viaduct.stop();
+        let _ = admin.await;
+        outcome
+    });
+    outcome.map_err(RunError::Control)?
+}
+
+async fn bind_admin(settings: &Settings) -> Result<TcpListener, RunError> {
+    let bound = TcpListener::bind(settings.admin_listen).await;
+    let unusable = |error| {
+        let right = "an address of this machine with a free port, as 127.0.0.1:9060";
+        RunError::from(ConfigError::new("VIADUCT_ADMIN_LISTEN", settings.admin_listen, error, right))
+    };
+    let listener = bound.map_err(unusable)?;
+    tracing::info!(address = %settings.admin_listen, "metrics at /metrics, health at /livez and /readyz");
+    Ok(listener)
+}
+
+/// Viaduct as it runs: its shards and what they show.
+#[derive(Debug)]
+pub struct Viaduct {
+    /// What the admin listener shows.
+    pub admin: Arc<Admin>,
+    /// What decisions rest on, with the addresses that are really bound.
+    pub snapshot: Arc<crate::proxy::snapshot::Snapshot>,
+    shards: Vec<Running>,
+    ended: mpsc::UnboundedReceiver<()>,
+}
+
+impl Viaduct {
+    /// Resolves, binds and starts the shards. Returns when all of them run.
+    pub fn start(settings: &Settings) -> Result<Self, RunError> {
+        let Plan { snapshot, sockets, digest } = plan::make(settings)?;
+        let cores = cores(settings, sockets.len());
+        let (ending, ended) = mpsc::unbounded_channel();
+        let mut shards = Vec::new();
+        for (number, (sockets, core)) in sockets.into_iter().zip(cores).enumerate() {
+            let plan = shard_thread::Plan {
+                number,
+                core,
+                sockets,
+                choice: settings.io,
+                options: plan::engine_options(settings),
+                snapshot: snapshot.clone(),
+            };
+            let ending = ending.clone();
+            let ended = move || {
+                let _ = ending.send(());
+            };
+            shards.push(shard_thread::start(plan, ended).map_err(RunError::Shard)?);
+        }
+        report(&shards, &snapshot, &digest);
+        let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
+        let metrics = Metrics::new(cells, snapshot.clone(), digest);
+        let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
+        let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
+        Ok(Viaduct { admin, snapshot, shards, ended })
+    }
+
+    /// What each shard counts.
+    pub fn cells(&self) -> impl Iterator<Item = &Arc<ShardCells>> {
+        self.shards.iter().map(|shard| &shard.cells)
+    }
+
+    /// Waits for the operator's word or the end of a shard.
+    pub async fn wait(&mut self) -> Result<(), RunError> {
+        tokio::select! {
+            signal = signal::terminated() => {
+                tracing::info!(signal = signal.map_err(RunError::Control)?, "ending");
+                Ok(())
+            }
+            _ = self.ended.recv() => Err(RunError::ShardEnded),
+        }
+    }
+
+    /// Ends the shards; returns when their sockets are closed.
+    pub fn stop(self) {
+        for shard in self.shards {
+            if !shard.stop() {
+                tracing::error!("a shard had panicked");
+            }
+        }
+    }
+}
+
+/// A core for each shard, in turn; none where shards are not to be pinned.
+fn cores(settings: &Settings, shards: usize) -> Vec<Option<core_affinity::CoreId>> {
+    let allowed = if settings.pin_cores { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
+    (0..shards).map(|shard| allowed.get(shard % allowed.len().max(1)).copied()).collect()
+}
+
+fn report(shards: &[Running], snapshot: &crate::proxy::snapshot::Snapshot, digest: &str) {
+    if let Some(fallback) = shards.iter().find_map(|shard| shard.fallback.as_ref()) {
+        tracing::warn!("io_uring is not to be had, so the poll engine runs in its place: {fallback}");
+    }
+    for listener in snapshot.listeners() {
+        tracing::info!(
+            transport = listener.transport.label(),
+            address = %listener.address,
+            advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port),
+            "listening"
+        );
+    }
+    for backend in snapshot.pool().backends() {
+        tracing::info!(name = backend.name, address = %backend.address, weight = %backend.weight, "backend");
+    }
+    if snapshot.pool().backends().is_empty() {
+        tracing::warn!("no backend is set (VIADUCT_BACKENDS), so every call is answered 503");
+    }
+    let engine = shards.first().map_or("none", |shard| shard.cells.engine.label());
+    tracing::info!(shards = shards.len(), engine, digest, version = env!("CARGO_PKG_VERSION"), "running");
+}
