@@ -1,0 +1,151 @@
+//! Golden messages: each file under tests/cases holds what comes in and what goes out, side by side, byte for byte.
+//!
+//! A line `>>> from ADDRESS` begins a message that comes in; `listener N` and `local IP` may follow, and `raw` for one whose
+//! line ends and odd bytes are written as escapes. A line `<<<` begins what is decided about it, and behind it what is
+//! sent. `{own-via}` stands for the Via that Viaduct wrote on the last request it forwarded. Lines that begin with `#`
+//! are the reader's. To write the decisions down anew after a change of the format, run with VIADUCT_BLESS=1 and
+//! read the difference.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use viaduct::proxy::inbound::{Inbound, ListenerIndex};
+use viaduct::proxy::snapshot::Snapshot;
+use viaduct::proxy::verdict::{Decision, MessageKind, Verdict};
+
+#[test]
+fn every_case_is_decided_as_written() {
+    let snapshot = crate::support::snapshot_of(crate::support::pool());
+    let mut wrong = Vec::new();
+    let cases = cases();
+    assert!(!cases.is_empty(), "the cases are missing");
+    for path in cases {
+        let written = fs::read_to_string(&path).unwrap();
+        let decided = decide_all(&snapshot, &written);
+        if env::var_os("VIADUCT_BLESS").is_some() {
+            fs::write(&path, &decided).unwrap();
+        } else if decided != written {
+            wrong.push(format!("{}:\n{}", path.display(), first_difference(&written, &decided)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The case with its decisions written anew.
+fn decide_all(snapshot: &Snapshot, case: &str) -> String {
+    let mut out = String::new();
+    let mut own_via = String::new();
+    let mut lines = case.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(from) = line.strip_prefix(">>> ") else {
+            if line.starts_with('#') || line.is_empty() && out.ends_with('\n') && !out.contains(">>>") {
+                writeln!(out, "{line}").unwrap();
+            }
+            continue;
+        };
+        writeln!(out, "{line}").unwrap();
+        let mut message = Vec::new();
+        while let Some(line) = lines.next_if(|line| !line.starts_with("<<<") && !line.starts_with(">>>")) {
+            writeln!(out, "{line}").unwrap();
+            message.push(line);
+        }
+        let bytes = bytes_of(from, &message, &own_via);
+        let (decision, sent) = crate::support::decided_inbound(snapshot, &inbound(from, &bytes));
+        writeln!(out, "<<< {}", describe(snapshot, &decision)).unwrap();
+        let text = String::from_utf8_lossy(&sent).replace("\r\n", "\n").replace('\r', "\\r");
+        if !text.is_empty() {
+            writeln!(out, "{text}{}", if text.ends_with('\n') { "" } else { "\\" }).unwrap();
+        }
+        if matches!(decision.kind, MessageKind::Request(_)) {
+            own_via = text.lines().find(|line| line.contains(";vd=")).unwrap_or_default().to_owned();
+        }
+    }
+    out
+}
+
+fn bytes_of(from: &str, lines: &[&str], own_via: &str) -> Vec<u8> {
+    if from.ends_with(" raw") {
+        return unescape(&lines.concat());
+    }
+    let lines = lines.strip_suffix(&[""]).filter(|rest| rest.contains(&"")).unwrap_or(lines);
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line.replace("{own-via}", own_via));
+        text.push_str("\r\n");
+    }
+    text.into_bytes()
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match rest.next() {
+            Some(b'r') => bytes.push(b'\r'),
+            Some(b'n') => bytes.push(b'\n'),
+            Some(b'x') => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+            }
+            other => panic!("an unknown escape: {other:?}"),
+        }
+    }
+    bytes
+}
+
+fn inbound<'a>(from: &str, bytes: &'a [u8]) -> Inbound<'a> {
+    let mut words = from.split_whitespace();
+    let (mut peer, mut listener, mut local) = (None, 0, None);
+    while let Some(word) = words.next() {
+        match word {
+            "from" => peer = words.next().map(|word| word.parse().unwrap()),
+            "listener" => listener = words.next().unwrap().parse().unwrap(),
+            "local" => local = Some(words.next().unwrap().parse().unwrap()),
+            "raw" => {}
+            _ => panic!("an unknown word: {word}"),
+        }
+    }
+    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local }
+}
+
+fn describe(snapshot: &Snapshot, decision: &Decision) -> String {
+    match decision.verdict {
+        Verdict::Forward { hop, backend, .. } => {
+            let backend = backend
+                .map_or(String::new(), |index| format!(", backend {}", snapshot.pool().get(index).unwrap().name));
+            let from = hop.from.map_or(String::new(), |from| format!(" from {from}"));
+            format!("forward to {} by listener {}{from}{backend}", hop.to, hop.listener.0)
+        }
+        Verdict::Answer { hop, status, fault } => {
+            let from = hop.from.map_or(String::new(), |from| format!(" from {from}"));
+            let fault = fault.map_or(String::new(), |fault| format!(", fault {fault:?}"));
+            format!("answer {} to {} by listener {}{from}{fault}", status.code(), hop.to, hop.listener.0)
+        }
+        Verdict::Absorb(reason) => format!("absorb {}", reason.label()),
+        Verdict::Drop(reason) => format!("drop {reason:?}"),
+    }
+}
+
+fn first_difference(written: &str, decided: &str) -> String {
+    let (mut a, mut b) = (written.lines(), decided.lines());
+    for number in 1.. {
+        match (a.next(), b.next()) {
+            (None, None) => break,
+            (left, right) if left == right => {}
+            (left, right) => return format!("line {number}\n  written: {left:?}\n  decided: {right:?}"),
+        }
+    }
+    "only line ends differ".to_owned()
+}

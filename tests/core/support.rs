@@ -1,0 +1,64 @@
+//! What several tests share: a snapshot like an operator's, and decisions rendered as bytes.
+
+use std::net::SocketAddr;
+
+use viaduct::balance::backend::{Backend, Weight};
+use viaduct::balance::pool::Pool;
+use viaduct::proxy::inbound::{Inbound, ListenerIndex};
+use viaduct::proxy::keys::Keys;
+use viaduct::proxy::snapshot::{Listener, Snapshot};
+use viaduct::proxy::verdict::{Decision, Verdict};
+use viaduct::proxy::{Scratch, decide};
+use viaduct::sip::Transport;
+
+/// The secret of all tests.
+pub const SECRET: &[u8] = b"a secret for tests only";
+
+/// A backend of weight 1.
+pub fn backend(name: &str, address: &str) -> Backend {
+    let address: SocketAddr = address.parse().expect("an address");
+    Backend { name: name.to_owned(), address, host: address.ip().to_string(), weight: Weight::DEFAULT }
+}
+
+/// Three backends, a, b and c, at 10.0.0.11 to 13, and one with a host name, d.example.com at 10.0.0.14.
+pub fn pool() -> Pool {
+    let mut named = backend("d", "10.0.0.14:5080");
+    named.host = "d.example.com".to_owned();
+    let members = [("a", "10.0.0.11:5060"), ("b", "10.0.0.12:5060"), ("c", "10.0.0.13:5060")];
+    let mut backends: Vec<Backend> = members.iter().map(|(name, address)| backend(name, address)).collect();
+    backends.push(named);
+    Pool::new(backends).expect("a pool")
+}
+
+/// Listener 0 at 192.0.2.100:5060, advertised as sip.example.com:5060; listener 1 on all addresses at port 5070; listener
+/// 2 on IPv6. Requests from 172.16.0.0/12 are a backend's too.
+pub fn snapshot_of(pool: Pool) -> Snapshot {
+    let listeners = vec![
+        Listener::new(Transport::Udp, "192.0.2.100:5060".parse().unwrap(), "sip.example.com", 5060),
+        Listener::new(Transport::Udp, "0.0.0.0:5070".parse().unwrap(), "192.0.2.101", 5070),
+        Listener::new(Transport::Udp, "[2001:db8::100]:5060".parse().unwrap(), "[2001:db8::100]", 5060),
+    ];
+    let keys = Keys::derive(SECRET).expect("a secret");
+    Snapshot::new(listeners, pool, keys, vec!["172.16.0.0/12".parse().unwrap()])
+}
+
+/// What is decided about a message that listener 0 received, and the bytes that are sent, if any.
+pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: &str) -> (Decision, Vec<u8>) {
+    let inbound = Inbound { bytes, peer: peer.parse().expect("an address"), listener: ListenerIndex(0), local: None };
+    decided_inbound(snapshot, &inbound)
+}
+
+/// The same for a message that came in any way.
+pub fn decided_inbound(snapshot: &Snapshot, inbound: &Inbound<'_>) -> (Decision, Vec<u8>) {
+    let mut scratch = Scratch::default();
+    let decision = decide(snapshot, inbound, &mut scratch);
+    let mut out = vec![0; 70_000];
+    let len = match decision.verdict {
+        Verdict::Forward { .. } | Verdict::Answer { .. } => {
+            scratch.draft.render(inbound.bytes, &mut out).expect("room")
+        }
+        Verdict::Absorb(_) | Verdict::Drop(_) => 0,
+    };
+    out.truncate(len);
+    (decision, out)
+}
