@@ -1,0 +1,126 @@
+//! A shard on this thread between a client and a backend, which are plain sockets of the test.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use viaduct::balance::backend::{Backend, Weight};
+use viaduct::balance::pool::Pool;
+use viaduct::io::socket::{SocketOptions, open_udp};
+use viaduct::io::{Choice, Doorbell, Engine, Options, probe};
+use viaduct::metrics::cells::{Dropped, ShardCells};
+use viaduct::proxy::inbound::Side;
+use viaduct::proxy::keys::Keys;
+use viaduct::proxy::snapshot::{Listener, Snapshot};
+use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
+use viaduct::shard::Shard;
+use viaduct::sip::Transport;
+use viaduct::sip::reply::Status;
+
+/// A shard, its counts, and both its neighbours.
+pub struct Bench {
+    pub shard: Shard,
+    pub cells: Arc<ShardCells>,
+    pub client: UdpSocket,
+    pub backend: UdpSocket,
+    pub address: SocketAddr,
+}
+
+impl Bench {
+    pub fn open(choice: Choice, options: &Options) -> Self {
+        let backend = UdpSocket::bind("127.0.0.2:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for socket in [&client, &backend] {
+            socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        }
+        let large = SocketOptions { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 8 << 20 };
+        let socket = open_udp("127.0.0.1:0".parse().unwrap(), &large).unwrap();
+        let address = socket.local_addr().unwrap();
+        let member = Backend {
+            name: "one".to_owned(),
+            address: backend.local_addr().unwrap(),
+            host: "127.0.0.2".to_owned(),
+            weight: Weight::DEFAULT,
+        };
+        let listener = Listener::new(Transport::Udp, address, "127.0.0.1", address.port());
+        let keys = Keys::derive(b"a secret for tests only").unwrap();
+        let snapshot = Snapshot::new(vec![listener], Pool::new(vec![member]).unwrap(), keys, Vec::new());
+        let opened = Engine::open(choice, vec![socket], options, &Doorbell::new().unwrap()).unwrap();
+        let cells = Arc::new(ShardCells::new(opened.kind, false, 1));
+        let shard = Shard::new(opened.engine, Arc::new(snapshot), cells.clone());
+        Bench { shard, cells, client, backend, address }
+    }
+
+    /// Turns until a turn finds nothing to do.
+    pub fn settle(&mut self) {
+        while self.shard.turn(Some(Duration::from_millis(30))).unwrap().completions > 0 {}
+    }
+
+    pub fn received(&self) -> u64 {
+        let kinds = |side| (0..MessageKind::COUNT).map(move |kind| (side, kind));
+        let all = Side::ALL.into_iter().flat_map(kinds);
+        all.map(|(side, kind)| self.cells.received_count(side, Transport::Udp, kind)).sum()
+    }
+
+    pub fn forwarded(&self) -> u64 {
+        let kinds = |side| (0..MessageKind::COUNT).map(move |kind| (side, kind));
+        let all = Side::ALL.into_iter().flat_map(kinds);
+        all.map(|(side, kind)| self.cells.forwarded_count(side, Transport::Udp, kind)).sum()
+    }
+
+    pub fn answered(&self) -> u64 {
+        let statuses = |side| Status::ALL.map(|status| self.cells.answered_count(side, Transport::Udp, status));
+        Side::ALL.into_iter().flat_map(statuses).sum()
+    }
+
+    pub fn absorbed(&self) -> u64 {
+        AbsorbReason::ALL.map(|reason| self.cells.absorbed_count(reason)).iter().sum()
+    }
+
+    pub fn dropped(&self) -> u64 {
+        (0..Dropped::COUNT).map(|reason| self.cells.dropped_count(reason)).sum()
+    }
+
+    pub fn dropped_as(&self, reason: Dropped) -> u64 {
+        self.cells.dropped_count(reason.index())
+    }
+
+    /// Sends a request from the client; `number` tells it from the others.
+    pub fn request(&self, method: &str, number: usize) {
+        self.client.send_to(&request(method, number), self.address).unwrap();
+    }
+
+    /// Answers all that the backend has been sent; gives how many.
+    pub fn answer_all(&self) -> usize {
+        let mut buffer = [0; 4096];
+        let mut answered = 0;
+        self.backend.set_nonblocking(true).unwrap();
+        while let Ok((len, from)) = self.backend.recv_from(&mut buffer) {
+            let text = std::str::from_utf8(&buffer[..len]).unwrap();
+            let kept: Vec<&str> = text.lines().skip(1).filter(|line| !line.starts_with("Max-Forwards")).collect();
+            let response = format!("SIP/2.0 200 OK\r\n{}\r\n", kept.join("\r\n"));
+            self.backend.send_to(response.as_bytes(), from).unwrap();
+            answered += 1;
+        }
+        answered
+    }
+}
+
+/// A request that a client might send.
+pub fn request(method: &str, number: usize) -> Vec<u8> {
+    format!(
+        "{method} sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bK{number}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: {number}@a.example\r\n\
+         CSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// Runs a test body on each engine that is to be had.
+pub fn on_each_engine(body: impl Fn(Choice)) {
+    body(Choice::Poll);
+    match probe(&Options::default()) {
+        Ok(()) => body(Choice::Uring),
+        Err(unavailable) => eprintln!("SKIPPED on io_uring: {unavailable}"),
+    }
+}
