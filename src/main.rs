@@ -1,5 +1,6 @@
 //! Arguments and environment become settings; settings run; how that ends becomes an exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
@@ -35,7 +36,9 @@ fn start_log(settings: &Settings) -> Result<(), error::ConfigError> {
             "error, warn, info, debug, trace or a list of target=level",
         )
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_target(false).with_ansi(colours);
     match settings.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -79,5 +79,7 @@ fn variable_of(command: &Command, option: &str) -> Option<(String, String)> {
     let long = option.split_whitespace().next()?.strip_prefix("--")?;
     let argument = command.get_arguments().find(|argument| argument.get_long() == Some(long))?;
     let variable = argument.get_env()?.to_string_lossy();
-    Some((format!("{variable} (--{long})"), argument.get_help()?.to_string()))
+    let help = argument.get_help()?.to_string();
+    let (first, rest) = help.split_at_checked(1)?;
+    Some((format!("{variable} (--{long})"), first.to_ascii_lowercase() + rest))
 }

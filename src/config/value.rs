@@ -130,6 +130,16 @@ impl fmt::Display for HostPort {
     }
 }
 
+impl fmt::Display for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, BackendSetting { name, transport, target, weight }) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{name}={}://{target};weight={weight}", transport.label())?;
+        }
+        Ok(())
+    }
+}
+
 fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
@@ -224,6 +234,12 @@ mod tests {
         assert_eq!((backends[0].name.as_str(), backends[0].weight), ("10.0.0.1:5060", Weight::DEFAULT));
         assert_eq!((backends[1].name.as_str(), backends[1].weight.value()), ("a", 3));
         assert_eq!("".parse::<Backends>(), Ok(Backends::default()));
+    }
+
+    #[test]
+    fn backends_print_as_they_are_read() {
+        let backends: Backends = "udp://10.0.0.1:5060,a=udp://b.example:5070;weight=3".parse().unwrap();
+        assert_eq!(backends.to_string().parse(), Ok(backends));
     }
 
     #[test]

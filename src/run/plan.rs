@@ -34,10 +34,9 @@ pub fn make(settings: &Settings) -> Result<Plan, ConfigError> {
     };
     let keys = Keys::derive(&secret).map_err(|error| secret_error(&error))?;
     let backends = settings.backends.0.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-    let text = settings.backends.0.len();
     let right = "each name and each address once, at most 4096";
-    let pool = Pool::new(backends)
-        .map_err(|error| ConfigError::new("VIADUCT_BACKENDS", format!("a list of {text}"), error, right))?;
+    let no_pool = |error| ConfigError::new("VIADUCT_BACKENDS", &settings.backends, error, right);
+    let pool = Pool::new(backends).map_err(no_pool)?;
     let (sockets, addresses) = bind(settings)?;
     let listeners = listeners(settings, &addresses, &pool)?;
     reachable(&listeners, &pool)?;
@@ -79,7 +78,12 @@ fn resolve(setting: &BackendSetting) -> Result<Backend, ConfigError> {
         None => {
             let unresolved = |error: &dyn std::fmt::Display| {
                 let wrong = format!("the host name {host} cannot be resolved: {error}");
-                ConfigError::new("VIADUCT_BACKENDS", &setting.target, wrong, "a name that resolves here, or an address")
+                ConfigError::new(
+                    "VIADUCT_BACKENDS",
+                    format!("udp://{}", setting.target),
+                    wrong,
+                    "a name that resolves here, or an address",
+                )
             };
             let found = (host.as_str(), *port).to_socket_addrs().map_err(|error| unresolved(&error))?;
             found
@@ -100,12 +104,13 @@ fn bind(settings: &Settings) -> Result<(Vec<Vec<UdpSocket>>, Vec<SocketAddr>), C
     let mut sockets = Vec::new();
     for _ in 0..settings.shard_count() {
         let mut of_shard = Vec::new();
-        for address in &mut addresses {
+        for (address, listen) in addresses.iter_mut().zip(&settings.listen.0) {
             let opened =
                 open_udp(*address, &options).and_then(|socket| socket.local_addr().map(|bound| (socket, bound)));
             let (socket, bound) = opened.map_err(|error| {
                 let right = "an address of this machine and a port that no other program has";
-                ConfigError::new("VIADUCT_LISTEN", *address, format!("it cannot be bound: {error}"), right)
+                let listener = format!("{}://{address}", listen.transport.label());
+                ConfigError::new("VIADUCT_LISTEN", listener, format!("it cannot be bound: {error}"), right)
             })?;
             *address = bound;
             of_shard.push(socket);
@@ -158,7 +163,7 @@ fn reachable(listeners: &[Listener], pool: &Pool) -> Result<(), ConfigError> {
             let wrong = format!("no listener is {family}, so {} cannot be reached", backend.address);
             Err(ConfigError::new(
                 "VIADUCT_BACKENDS",
-                &backend.name,
+                format!("{}=udp://{}", backend.name, backend.address),
                 wrong,
                 &format!("a pool that the listeners reach, or an {family} listener"),
             ))

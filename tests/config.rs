@@ -1,0 +1,79 @@
+//! What an operator meets: a wrong setting is told by its variable, its value and what would be right, with exit code 2.
+
+use std::process::{Command, Output};
+
+fn viaduct(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIADUCT_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_wrong_setting_names_the_variable_the_value_and_what_would_be_right() {
+    let cases = [
+        ("VIADUCT_LISTEN", "sctp://0.0.0.0:5060", "transport://address:port"),
+        ("VIADUCT_LISTEN", "udp://0.0.0.0:5060;advertise=0.0.0.0:5060", "nobody can reach"),
+        ("VIADUCT_LISTEN", "udp://192.0.2.77:5060", "an address of this machine"),
+        ("VIADUCT_BACKENDS", "10.0.0.1:5060", "[name=]transport://host:port"),
+        ("VIADUCT_BACKENDS", "udp://10.0.0.1:5060;weight=9999", "weight= and a number from 0 to 1000"),
+        ("VIADUCT_BACKENDS", "udp://10.0.0.1:5060,udp://10.0.0.1:5060", "each name and each address once"),
+        ("VIADUCT_BACKENDS", "udp://[2001:db8::1]:5060", "an IPv6 listener"),
+        ("VIADUCT_BACKENDS", "udp://no-such-host.invalid:5060", "a name that resolves here"),
+        ("VIADUCT_TRUSTED", "inside", "10.0.0.0/8"),
+        ("VIADUCT_SHARDS", "0", "shards"),
+        ("VIADUCT_PIN_CORES", "maybe", "true, false"),
+        ("VIADUCT_IO", "dpdk", "auto, uring, poll"),
+        ("VIADUCT_RECEIVE_BUFFERS", "500", "power of two"),
+        ("VIADUCT_ADMIN_LISTEN", "9060", "/metrics"),
+        ("VIADUCT_LOG_FORMAT", "xml", "text, json"),
+        ("VIADUCT_SECRET", "short", "openssl rand -hex 16"),
+        ("VIADUCT_SECRET_FILE", "/no/such/file", "a readable file"),
+    ];
+    for (variable, value, right) in cases {
+        let output = viaduct(&["check"], &[(variable, value)]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{variable}={value}: {error}");
+        assert!(error.contains(variable), "{variable}={value} is not named: {error}");
+        assert!(error.contains(right), "{variable}={value} does not say {right}: {error}");
+        let shown = variable == "VIADUCT_SECRET" || error.contains(value.split([',', ';']).next().unwrap());
+        assert!(shown, "{variable}={value} is not shown: {error}");
+        assert!(!error.contains("short"), "a secret is never shown: {error}");
+    }
+}
+
+#[test]
+fn check_prints_what_is_in_effect() {
+    let secret = ("VIADUCT_SECRET", "0123456789abcdef");
+    let backends = ("VIADUCT_BACKENDS", "a=udp://127.0.0.2:5060;weight=3,b=udp://127.0.0.3:5060");
+    let listen = ("VIADUCT_LISTEN", "udp://127.0.0.1:0");
+    let output = viaduct(&["check"], &[secret, backends, listen]);
+    let (shown, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{error}");
+    for expected in ["udp://127.0.0.1:", "a=udp://127.0.0.2:5060;weight=3 (7", "VIADUCT_IO ", "config digest"] {
+        assert!(shown.contains(expected), "{expected} is missing in:\n{shown}");
+    }
+    assert!(!shown.contains("0123456789abcdef") && !error.contains("0123456789abcdef"), "a secret is never shown");
+}
+
+#[test]
+fn help_names_every_variable() {
+    let help = text(&viaduct(&["--help"], &[]).stdout);
+    for variable in
+        ["LISTEN", "BACKENDS", "TRUSTED", "SECRET", "SECRET_FILE", "SHARDS", "PIN_CORES", "IO", "ADMIN_LISTEN", "LOG"]
+    {
+        assert!(help.contains(&format!("VIADUCT_{variable}")), "{variable} is missing in:\n{help}");
+    }
+}
+
+#[test]
+fn without_a_secret_it_says_what_that_means() {
+    let output = viaduct(&["check"], &[("VIADUCT_LISTEN", "udp://127.0.0.1:0")]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("VIADUCT_SECRET"));
+}
