@@ -14,7 +14,8 @@
 //! | [`config`] | what can I set? | `sip`, `balance`, `io`, `proxy` (their value types) |
 //! | [`control`] | what changes while running, and who asks? | `metrics` |
 //! | [`run`] | how does it all start and end? | everything above |
-//! | [`check`] | what else can the program do? | everything above |
+//! | [`check`] | will these settings work? | everything above |
+//! | [`demo`] | what does it look like at work? | everything above |
 //!
 //! `tests/architecture.rs` holds these arrows.
 
@@ -22,6 +23,7 @@ pub mod balance;
 pub mod check;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod io;
 pub mod metrics;
 pub mod proxy;

@@ -4,11 +4,13 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use viaduct::config::error::{self, Refused};
 use viaduct::config::{Command, LogFormat, Settings};
+use viaduct::demo::held_log::HeldLog;
 use viaduct::run::RunError;
-use viaduct::{check, run};
+use viaduct::{check, demo, run};
 
 fn main() -> ExitCode {
     let line = match error::parse(std::env::args_os()) {
@@ -16,29 +18,47 @@ fn main() -> ExitCode {
         Err(Refused::Usage(usage)) => usage.exit(),
         Err(Refused::Setting(error)) => return fail(&RunError::Setting(error)),
     };
-    if let Err(error) = start_log(&line.settings) {
+    let held = HeldLog::default();
+    let started = match &line.command {
+        Some(Command::Demo(_)) => start_log_of_demo(&line.settings, &held),
+        _ => start_log(&line.settings),
+    };
+    if let Err(error) = started {
         return fail(&RunError::Setting(error));
     }
     let outcome = match line.command {
-        None => run::run(&line.settings),
-        Some(Command::Check) => check::check(&line.settings).map(|text| print!("{text}")),
-        Some(Command::Demo(_)) => Ok(()),
+        None => run::run(&line.settings).map(|()| true),
+        Some(Command::Check) => check::check(&line.settings).map(|text| print!("{text}")).map(|()| true),
+        Some(Command::Demo(demo)) => demo::demo(&demo, &line.settings, &held),
     };
-    outcome.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
+    }
 }
 
 fn start_log(settings: &Settings) -> Result<(), error::ConfigError> {
-    let filter = EnvFilter::try_new(&settings.log).map_err(|wrong| {
+    start_log_to(settings, &settings.log, BoxMakeWriter::new(std::io::stderr))
+}
+
+/// The demo has a screen: warnings only, and those held until there is room for them.
+fn start_log_of_demo(settings: &Settings, held: &HeldLog) -> Result<(), error::ConfigError> {
+    let held = held.clone();
+    start_log_to(settings, "warn", BoxMakeWriter::new(move || held.clone()))
+}
+
+fn start_log_to(settings: &Settings, filter: &str, writer: BoxMakeWriter) -> Result<(), error::ConfigError> {
+    let filter = EnvFilter::try_new(filter).map_err(|wrong| {
         error::ConfigError::new(
             "VIADUCT_LOG (--log)",
-            &settings.log,
+            filter,
             wrong,
             "error, warn, info, debug, trace or a list of target=level",
         )
     })?;
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let log = log.with_target(false).with_ansi(colours);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
