@@ -1,0 +1,104 @@
+//! The real program as a child process, and its metrics page.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use super::process::Process;
+use super::scene::{Scene, until};
+
+/// The secret of every instance, so that any two of them make a fleet.
+const SECRET: &str = "the secret of the fleet under test";
+
+/// A running Viaduct.
+pub struct Viaduct {
+    /// Where it receives SIP.
+    pub address: SocketAddr,
+    admin: SocketAddr,
+    _process: Process,
+}
+
+impl Viaduct {
+    /// Starts it on `host` of the scene and waits until it is ready. `settings` are variables without their prefix, and
+    /// stand over the defaults here; `LISTEN` may hold `{}` for the address.
+    pub fn start(scene: &Scene, host: u8, backends: &[SocketAddr], settings: &[(&str, &str)]) -> Viaduct {
+        let address = scene.endpoint(host);
+        let admin = TcpListener::bind((address.ip(), 0)).and_then(|listener| listener.local_addr()).unwrap();
+        let backends: Vec<String> = backends.iter().map(|backend| format!("udp://{backend}")).collect();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
+        command.env_clear().env("VIADUCT_LISTEN", format!("udp://{address}")).env("VIADUCT_SECRET", SECRET);
+        command.env("VIADUCT_BACKENDS", backends.join(",")).env("VIADUCT_ADMIN_LISTEN", admin.to_string());
+        command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false");
+        for (variable, value) in settings {
+            command.env(format!("VIADUCT_{variable}"), value.replace("{}", &address.to_string()));
+        }
+        let mut process = Process::start(scene, &format!("viaduct-{host}"), &mut command);
+        until("Viaduct is ready", || {
+            process.assert_running();
+            get(admin, "/readyz").is_some()
+        });
+        Viaduct { address, admin, _process: process }
+    }
+
+    /// The metrics page.
+    pub fn page(&self) -> String {
+        get(self.admin, "/metrics").expect("the metrics page is not to be had")
+    }
+
+    /// The metrics, once nothing is under way.
+    pub fn metrics_at_rest(&self) -> Metrics {
+        let mut before = Metrics(self.page());
+        loop {
+            thread::sleep(Duration::from_millis(300));
+            let after = Metrics(self.page());
+            let received = |metrics: &Metrics| metrics.sum("viaduct_messages_received_total", &[]);
+            if received(&after) == received(&before) {
+                return after;
+            }
+            before = after;
+        }
+    }
+}
+
+/// A metrics page.
+pub struct Metrics(String);
+
+impl Metrics {
+    /// The sum of a family's samples that have all these labels.
+    pub fn sum(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
+        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let sample = |line: &str| {
+            let (name, rest) = line.split_once('{')?;
+            let (found, value) = rest.rsplit_once("} ")?;
+            let fits = name == family && labels.iter().all(|label| found.split(',').any(|pair| pair == label));
+            fits.then(|| value.parse::<f64>().unwrap() as u64)
+        };
+        self.0.lines().filter_map(sample).sum()
+    }
+
+    /// Asserts that everything received was sent on, answered, absorbed or dropped, each message once, and that nothing
+    /// was dropped.
+    pub fn assert_all_accounted_for(&self) {
+        let received = self.sum("viaduct_messages_received_total", &[]);
+        let sent = self.sum("viaduct_messages_sent_total", &[]);
+        let absorbed = self.sum("viaduct_messages_absorbed_total", &[]);
+        let dropped = self.sum("viaduct_messages_dropped_total", &[]);
+        assert_eq!(received, sent + absorbed + dropped, "{sent} sent, {absorbed} absorbed, {dropped} dropped");
+        assert_eq!(dropped, 0, "{}", self.0);
+        assert_eq!(self.sum("viaduct_kernel_drops_total", &[]), 0);
+    }
+}
+
+/// The body of a page, where it is answered 200.
+fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let limit = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200 ").then(|| body.to_owned())
+}
