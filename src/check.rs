@@ -7,9 +7,9 @@ use crate::io::{self, Choice};
 use crate::run::RunError;
 use crate::run::plan::{self, Plan};
 
-/// Checks, and gives what is in effect as text. Ports are bound and released.
+/// Checks, and gives what is in effect as text. It may run beside a running Viaduct: it takes no port that is in use.
 pub fn check(settings: &Settings) -> Result<String, RunError> {
-    let Plan { snapshot, digest, sockets } = plan::make(settings)?;
+    let Plan { snapshot, digest, in_use } = plan::make(settings)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<30} {value}");
@@ -21,9 +21,12 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
             format!("{}://{}, advertised as {advertised}", listener.transport.label(), listener.address),
         );
     }
+    for address in in_use {
+        line("", format!("udp://{address} is in use, perhaps by a running Viaduct: it could not be started now"));
+    }
+    let shares = snapshot.table().shares();
     for (index, backend) in snapshot.pool().backends().iter().enumerate() {
-        let places = snapshot.table().places_of(crate::balance::backend::BackendIndex(index as u16));
-        let share = 100.0 * places as f64 / crate::balance::table::PLACES as f64;
+        let share = 100.0 * shares.get(index).copied().unwrap_or(0.0);
         let address = backend.address;
         line(
             "VIADUCT_BACKENDS",
@@ -35,8 +38,8 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     }
     let trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
     line("VIADUCT_TRUSTED", if trusted.is_empty() { "none".to_owned() } else { trusted.join(",") });
-    line("VIADUCT_SHARDS", sockets.len().to_string());
-    line("VIADUCT_PIN_CORES", settings.pin_cores.to_string());
+    line("VIADUCT_SHARDS", settings.shard_count().to_string());
+    line("VIADUCT_PIN_CORES", format!("{:?}", settings.pin_cores).to_lowercase());
     line("VIADUCT_IO", engine(settings)?);
     line("VIADUCT_RECEIVE_BUFFERS", settings.receive_buffers.to_string());
     line("VIADUCT_RECEIVE_BUFFER_BYTES", settings.receive_buffer_bytes.to_string());

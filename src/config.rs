@@ -11,12 +11,14 @@
 pub mod error;
 pub mod value;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::{fs, thread};
+use std::str::FromStr;
+use std::{fmt, fs, thread};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::io::Choice;
 use crate::proxy::keys::{MIN_SECRET_BYTES, SecretTooShort};
@@ -85,7 +87,7 @@ pub struct Settings {
 
     /// The fleet's secret, at least 16 bytes and the same on every member. Without one, a random one is drawn at start
     #[arg(long, env = "VIADUCT_SECRET", global = true, hide_env_values = true, value_name = "TEXT")]
-    pub secret: Option<String>,
+    pub secret: Option<SecretText>,
 
     /// A file that holds the secret; white space at its end is not part of it
     #[arg(long, env = "VIADUCT_SECRET_FILE", global = true, value_name = "PATH")]
@@ -95,9 +97,10 @@ pub struct Settings {
     #[arg(long, env = "VIADUCT_SHARDS", global = true, value_parser = value_parser!(u16).range(1..=256), value_name = "NUMBER")]
     pub shards: Option<u16>,
 
-    /// Whether each shard stays on a core of its own
-    #[arg(long, env = "VIADUCT_PIN_CORES", global = true, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
-    pub pin_cores: bool,
+    /// Whether each shard stays on a core of its own; auto pins where there is a shard for each core that this process may
+    /// use
+    #[arg(long, env = "VIADUCT_PIN_CORES", global = true, default_value = "auto", value_name = "WORD")]
+    pub pin_cores: PinCores,
 
     /// How datagrams get in and out: io_uring where it is to be had (auto), io_uring or nothing (uring), or epoll (poll)
     #[arg(long, env = "VIADUCT_IO", global = true, default_value = "auto", value_parser = io_choice(), value_name = "ENGINE")]
@@ -133,8 +136,8 @@ pub struct Settings {
     )]
     pub admin_listen: SocketAddr,
 
-    /// What is logged, by tracing's filter syntax: error, warn, info, debug, or target=level lists
-    #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_name = "FILTER")]
+    /// What is logged: off, error, warn, info, debug or trace, or a list of module=level
+    #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_parser = log_filter, value_name = "FILTER")]
     pub log: String,
 
     /// How it is logged
@@ -151,9 +154,38 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether shards are pinned to cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PinCores {
+    /// Where there is a shard for each core that the process may use.
+    Auto,
+    /// Always.
+    True,
+    /// Never.
+    False,
+}
+
+/// A secret as it was set. It does not print itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(pub String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
+
+impl FromStr for SecretText {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(SecretText(text.to_owned()))
+    }
+}
+
 /// The fleet's secret and where it came from.
 #[derive(Clone)]
-pub enum Secret {
+pub enum SecretSetting {
     /// Set by the operator.
     Set(Vec<u8>),
     /// None is set.
@@ -162,25 +194,25 @@ pub enum Secret {
 
 impl Settings {
     /// The secret, from its variable or its file.
-    pub fn secret(&self) -> Result<Secret, ConfigError> {
+    pub fn secret(&self) -> Result<SecretSetting, ConfigError> {
         let (variable, secret) = match (&self.secret, &self.secret_file) {
             (Some(_), Some(path)) => {
                 let wrong = "VIADUCT_SECRET is set too";
                 return Err(ConfigError::new("VIADUCT_SECRET_FILE", path.display(), wrong, "one of the two, not both"));
             }
-            (Some(secret), None) => ("VIADUCT_SECRET", secret.clone().into_bytes()),
+            (Some(secret), None) => ("VIADUCT_SECRET", secret.0.clone().into_bytes()),
             (None, Some(path)) => {
                 let unreadable =
                     |error| ConfigError::new("VIADUCT_SECRET_FILE", path.display(), error, "a readable file");
                 ("VIADUCT_SECRET_FILE", fs::read(path).map_err(unreadable)?.trim_ascii_end().to_vec())
             }
-            (None, None) => return Ok(Secret::Missing),
+            (None, None) => return Ok(SecretSetting::Missing),
         };
         if secret.len() < MIN_SECRET_BYTES {
             let right = "16 random bytes or more, as from: openssl rand -hex 16";
             return Err(ConfigError::new(variable, "(not shown)", SecretTooShort, right));
         }
-        Ok(Secret::Set(secret))
+        Ok(SecretSetting::Set(secret))
     }
 
     /// How many shards to run: as set, or one a core that the process may use. `available_parallelism` heeds both the
@@ -197,6 +229,17 @@ fn io_choice() -> impl TypedValueParser<Value = Choice> {
         "poll" => Choice::Poll,
         _ => Choice::Auto,
     })
+}
+
+/// Refuses words that the log's filter would take for the name of a module, and so log nothing.
+fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let level_of = |item: &str| item.rsplit('=').next().map(str::trim).unwrap_or_default().to_owned();
+    match text.split(',').find(|item| !is_level(&level_of(item))) {
+        None => Ok(text.to_owned()),
+        Some(item) => Err(format!("`{item}` has no level of {}", LEVELS.join(", "))),
+    }
 }
 
 fn power_of_two(text: &str) -> Result<u16, String> {

@@ -75,7 +75,7 @@ pub const MALFORMED: Metric = metric(
 
 /// Requests to a backend.
 pub const BACKEND_REQUESTS: Metric =
-    metric("viaduct_backend_requests_total", "Requests sent on to a backend.", &["backend"]);
+    metric("viaduct_backend_requests_total", "Requests staged for a backend.", &["backend"]);
 
 /// Responses from a backend.
 pub const BACKEND_RESPONSES: Metric = metric(
@@ -157,8 +157,8 @@ pub const BUILD: Metric = metric("viaduct_build_info", "The version that runs.",
 /// The configuration.
 pub const CONFIG: Metric = metric(
     "viaduct_config_info",
-    "A digest of all that decisions rest on: pool, weights, listeners, secret. Two members of a fleet that differ in it \
-     disagree about calls.",
+    "A digest of secret, pool, weights, trusted networks and listeners as they are set. Two members of a fleet that differ \
+     in it disagree about calls.",
     &["digest"],
 );
 

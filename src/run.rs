@@ -8,13 +8,15 @@ pub mod plan;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use crate::config::Settings;
 use crate::config::error::ConfigError;
+use crate::config::{PinCores, SecretSetting, Settings};
 use crate::control::admin::{self, Admin};
 use crate::control::{self, signal};
 use crate::io::Choice;
@@ -56,6 +58,9 @@ impl From<ConfigError> for RunError {
     }
 }
 
+/// How long an answer of the admin listener may still take when the process ends.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
 /// Runs until the operator ends it or a shard fails.
 pub fn run(settings: &Settings) -> Result<(), RunError> {
     let uring = settings.io != Choice::Poll;
@@ -68,7 +73,8 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         viaduct.admin.ready.store(false, Ordering::Release);
         drop(stop_admin);
         viaduct.stop();
-        let _ = admin.await;
+        // A client of the admin listener that never ends its request must not keep the process.
+        let _ = timeout(ADMIN_GRACE, admin).await;
         outcome
     });
     outcome.map_err(RunError::Control)?
@@ -99,7 +105,10 @@ pub struct Viaduct {
 impl Viaduct {
     /// Resolves, binds and starts the shards. Returns when all of them run.
     pub fn start(settings: &Settings) -> Result<Self, RunError> {
-        let Plan { snapshot, sockets, digest } = plan::make(settings)?;
+        let plan = plan::make(settings)?;
+        let sockets = plan::open(&plan, settings)?;
+        let Plan { snapshot, digest, .. } = plan;
+        let snapshot = Arc::new(snapshot);
         let cores = cores(settings, sockets.len());
         let (ending, ended) = mpsc::unbounded_channel();
         let mut shards = Vec::new();
@@ -118,6 +127,7 @@ impl Viaduct {
             };
             shards.push(shard_thread::start(plan, ended).map_err(RunError::Shard)?);
         }
+        warn_of_own_addresses(settings);
         report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
         let metrics = Metrics::new(cells, snapshot.clone(), digest);
@@ -152,10 +162,28 @@ impl Viaduct {
     }
 }
 
-/// A core for each shard, in turn; none where shards are not to be pinned.
+/// A core for each shard, in turn; none where shards are not to be pinned. By itself Viaduct pins only where it has a shard for
+/// each core that it may use: under a CPU quota every container on the machine would take the same first cores.
 fn cores(settings: &Settings, shards: usize) -> Vec<Option<core_affinity::CoreId>> {
-    let allowed = if settings.pin_cores { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
+    let allowed = core_affinity::get_core_ids().unwrap_or_default();
+    let pinned = match settings.pin_cores {
+        PinCores::True => true,
+        PinCores::False => false,
+        PinCores::Auto => allowed.len() == shards,
+    };
+    let allowed = if pinned { allowed } else { Vec::new() };
     (0..shards).map(|shard| allowed.get(shard % allowed.len().max(1)).copied()).collect()
+}
+
+/// A backend takes a CANCEL for another transaction's if its Via names another host than the INVITE's (§17.2.3).
+fn warn_of_own_addresses(settings: &Settings) {
+    let own = settings.listen.0.iter().find(|listen| listen.advertise.is_none());
+    if let (Some(listen), Ok(SecretSetting::Set(_))) = (own, settings.secret()) {
+        tracing::info!(
+            listener = %listen.address,
+            "the listener advertises an address of this machine; members of a fleet need the same ;advertise=host:port"
+        );
+    }
 }
 
 fn report(shards: &[Running], snapshot: &crate::proxy::snapshot::Snapshot, digest: &str) {
@@ -173,8 +201,8 @@ fn report(shards: &[Running], snapshot: &crate::proxy::snapshot::Snapshot, diges
     for backend in snapshot.pool().backends() {
         tracing::info!(name = backend.name, address = %backend.address, weight = %backend.weight, "backend");
     }
-    if snapshot.pool().backends().is_empty() {
-        tracing::warn!("no backend is set (VIADUCT_BACKENDS), so every call is answered 503");
+    if snapshot.table().owner(0).is_none() {
+        tracing::warn!("no backend has any weight (VIADUCT_BACKENDS), so every call is answered 503");
     }
     let engine = shards.first().map_or("none", |shard| shard.cells.engine.label());
     tracing::info!(shards = shards.len(), engine, digest, version = env!("CARGO_PKG_VERSION"), "running");

@@ -87,14 +87,16 @@ impl Worker {
     fn carry_out(&self, decision: &Decision, inbound: &Inbound<'_>, outbox: &mut Outbox) {
         match decision.verdict {
             Verdict::Forward { hop, to, backend } => {
-                if let Some(backend) = backend {
+                let tag = SentTag::forwarded(to, Transport::Udp, decision.kind);
+                if self.send(inbound, &hop, tag, outbox)
+                    && let Some(backend) = backend
+                {
                     self.cells.backend_request(backend);
                 }
-                self.send(inbound, &hop, SentTag::forwarded(to, Transport::Udp, decision.kind), outbox);
             }
             Verdict::Answer { hop, status, fault } => {
                 self.count_fault(fault);
-                self.send(inbound, &hop, SentTag::answered(decision.side, Transport::Udp, status), outbox);
+                let _ = self.send(inbound, &hop, SentTag::answered(decision.side, Transport::Udp, status), outbox);
             }
             Verdict::Absorb(reason) => self.cells.absorbed(reason),
             Verdict::Drop(reason) => {
@@ -106,15 +108,18 @@ impl Worker {
         }
     }
 
-    fn send(&self, inbound: &Inbound<'_>, hop: &NextHop, tag: SentTag, outbox: &mut Outbox) {
-        let Some(mut slot) = outbox.reserve() else { return self.cells.dropped(Dropped::NoSendSlot) };
-        match self.scratch.draft.render(inbound.bytes, slot.buffer()) {
-            Some(len) => {
-                let transmit = Transmit { socket: hop.listener.get(), to: hop.to, from: hop.from, tag: tag.value() };
-                slot.send(len, transmit);
-            }
-            None => self.cells.dropped(Dropped::TooLong),
-        }
+    /// Stages the draft; where there is no room for it, counts it as dropped and says so.
+    fn send(&self, inbound: &Inbound<'_>, hop: &NextHop, tag: SentTag, outbox: &mut Outbox) -> bool {
+        let Some(mut slot) = outbox.reserve() else {
+            self.cells.dropped(Dropped::NoSendSlot);
+            return false;
+        };
+        let Some(len) = self.scratch.draft.render(inbound.bytes, slot.buffer()) else {
+            self.cells.dropped(Dropped::TooLong);
+            return false;
+        };
+        slot.send(len, Transmit { socket: hop.listener.get(), to: hop.to, from: hop.from, tag: tag.value() });
+        true
     }
 
     fn count_fault(&self, fault: Option<Fault>) {

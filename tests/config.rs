@@ -32,6 +32,7 @@ fn a_wrong_setting_names_the_variable_the_value_and_what_would_be_right() {
         ("VIADUCT_RECEIVE_BUFFERS", "500", "power of two"),
         ("VIADUCT_ADMIN_LISTEN", "9060", "/metrics"),
         ("VIADUCT_LOG_FORMAT", "xml", "text, json"),
+        ("VIADUCT_LOG", "warning", "off, error, warn"),
         ("VIADUCT_SECRET", "short", "openssl rand -hex 16"),
         ("VIADUCT_SECRET_FILE", "/no/such/file", "a readable file"),
     ];

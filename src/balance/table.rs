@@ -43,6 +43,19 @@ impl Table {
         self.places.get(place).filter(|owner| **owner != NOBODY).map(|owner| BackendIndex(*owner))
     }
 
+    /// The part of the key space that each backend owns, by its index, up to the last that owns any.
+    pub fn shares(&self) -> Vec<f64> {
+        let mut counts = Vec::new();
+        for owner in self.places.iter().filter(|owner| **owner != NOBODY) {
+            let index = usize::from(*owner);
+            if counts.len() <= index {
+                counts.resize(index + 1, 0u32);
+            }
+            counts[index] += 1;
+        }
+        counts.into_iter().map(|count| f64::from(count) / PLACES as f64).collect()
+    }
+
     /// How many of the [`PLACES`] a backend owns.
     pub fn places_of(&self, index: BackendIndex) -> usize {
         self.places.iter().filter(|owner| **owner == index.0).count()

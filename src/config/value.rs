@@ -210,10 +210,13 @@ fn parse_transport(word: &str, item: &str) -> Result<Transport, String> {
     known.ok_or_else(|| format!("`{word}` in `{item}` is not a transport this version speaks: udp"))
 }
 
+/// A last label of digits is an address mistyped: the resolver would read 10.0.12 as 10.0.0.12.
 fn is_host_name(host: &str) -> bool {
-    !host.is_empty()
-        && host.len() <= 253
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let mistyped =
+        last.starts_with(|first: char| first.is_ascii_digit()) && host.parse::<std::net::Ipv4Addr>().is_err();
+    let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    !host.is_empty() && !mistyped && host.len() <= 253 && host.bytes().all(is_of_names)
 }
 
 #[cfg(test)]
@@ -264,6 +267,8 @@ mod tests {
             "udp://a:1;w=1",
             "=udp://a:1",
             "udp://a b:1",
+            "udp://10.0.12:5060",
+            "udp://0x7f.1:5060",
         ] {
             let error = text.parse::<Backends>().unwrap_err();
             assert!(error.contains('`'), "{text}: {error}");

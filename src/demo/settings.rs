@@ -6,9 +6,9 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::config::Settings;
 use crate::config::error::ConfigError;
 use crate::config::value::{Backends, Listeners, Networks};
+use crate::config::{SecretText, Settings};
 
 use super::draws::Draws;
 
@@ -37,7 +37,7 @@ pub fn for_demo(settings: &Settings, members: &[Member]) -> Result<Settings, Con
         listen: own("VIADUCT_LISTEN", "udp://127.0.0.1:0", str::parse::<Listeners>)?,
         backends: own("VIADUCT_BACKENDS", &pool(members), str::parse::<Backends>)?,
         trusted: Networks::default(),
-        secret: Some(secret()?),
+        secret: Some(SecretText(secret()?)),
         secret_file: None,
         ..settings.clone()
     })

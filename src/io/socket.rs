@@ -38,6 +38,20 @@ pub fn open_udp(address: SocketAddr, options: &SocketOptions) -> io::Result<UdpS
     Ok(socket.into())
 }
 
+/// Whether an address is free, and which port the kernel chooses where port 0 is given: binds it alone, without sharing,
+/// and lets it go at once. A socket that shares its port would be given other sockets' datagrams and lose them.
+///
+/// Errors are those of bind(2); `AddrInUse` where any socket has the port, shared or not.
+pub fn claim_udp(address: SocketAddr) -> io::Result<SocketAddr> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    let bound = socket.local_addr()?;
+    bound.as_socket().ok_or_else(|| io::Error::other("the bound address is no IP address"))
+}
+
 fn tell_destination(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
         SocketAddr::V4(_) => set(socket, libc::SOL_IP, libc::IP_PKTINFO, 1),
@@ -94,6 +108,14 @@ mod tests {
         let port = first.local_addr().unwrap().port();
         open_udp(first.local_addr().unwrap(), &options).unwrap();
         UdpSocket::bind(("0.0.0.0", port)).expect("the IPv4 port is free");
+    }
+
+    #[test]
+    fn an_address_is_claimed_only_where_nobody_has_it() {
+        let free = claim_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert_ne!(free.port(), 0);
+        let _held = open_udp(free, &SocketOptions::default()).unwrap();
+        assert_eq!(claim_udp(free).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use crate::balance::backend::BackendIndex;
-use crate::balance::table::PLACES;
 use crate::io::SendError;
 use crate::proxy::inbound::Side;
 use crate::proxy::snapshot::Snapshot;
@@ -31,7 +30,8 @@ impl Metrics {
     pub fn new(shards: Vec<Arc<ShardCells>>, snapshot: Arc<Snapshot>, digest: String) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        registry.register(Box::new(Sum { shards, snapshot, digest }))?;
+        let shares = snapshot.table().shares();
+        registry.register(Box::new(Sum { shards, snapshot, shares, digest }))?;
         Ok(Metrics { registry })
     }
 
@@ -44,6 +44,8 @@ impl Metrics {
 struct Sum {
     shards: Vec<Arc<ShardCells>>,
     snapshot: Arc<Snapshot>,
+    /// Counted once: a look over the whole table takes longer than all the rest of a scrape.
+    shares: Vec<f64>,
     digest: String,
 }
 
@@ -123,7 +125,7 @@ impl Sum {
                 responses.push((vec![name, label], self.total(|cells| cells.backend_response_count(index, class))));
             }
             weights.push((vec![name], f64::from(backend.weight.value())));
-            shares.push((vec![name], self.snapshot.table().places_of(index) as f64 / PLACES as f64));
+            shares.push((vec![name], self.shares.get(index.get()).copied().unwrap_or(0.0)));
         }
         let mut families = counter(&metrics::BACKEND_REQUESTS, requests);
         families.extend(counter(&metrics::BACKEND_RESPONSES, responses));

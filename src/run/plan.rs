@@ -1,7 +1,10 @@
 //! Settings become a snapshot and sockets: names are resolved, addresses chosen, ports bound.
+//!
+//! Binding first and deciding later looked simpler. A socket that shares its port is given datagrams from the moment it is
+//! bound, and nobody reads them while the table is made; so sockets are opened last, and a check opens none.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::Arc;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use sha2::{Digest, Sha256};
 
@@ -9,9 +12,9 @@ use crate::balance::backend::Backend;
 use crate::balance::pool::Pool;
 use crate::config::error::ConfigError;
 use crate::config::value::{BackendSetting, HostPort, Listen};
-use crate::config::{Secret, Settings};
+use crate::config::{SecretSetting, Settings};
 use crate::io::Options;
-use crate::io::socket::{SocketOptions, open_udp};
+use crate::io::socket::{SocketOptions, claim_udp, open_udp};
 use crate::proxy::keys::Keys;
 use crate::proxy::snapshot::{Listener, Snapshot};
 
@@ -19,30 +22,52 @@ use crate::proxy::snapshot::{Listener, Snapshot};
 #[derive(Debug)]
 pub struct Plan {
     /// What decisions rest on.
-    pub snapshot: Arc<Snapshot>,
-    /// For each shard a socket for each listener.
-    pub sockets: Vec<Vec<UdpSocket>>,
-    /// A digest of all that decisions rest on: the same on all members of a fleet.
+    pub snapshot: Snapshot,
+    /// A digest of what the members of a fleet must have in common.
     pub digest: String,
+    /// The listeners' addresses that another program has.
+    pub in_use: Vec<SocketAddr>,
 }
 
-/// Makes the plan, with all sockets bound.
+/// Makes the plan. Binds each listener for a moment, to learn its port where port 0 is set, and whether it is free.
 pub fn make(settings: &Settings) -> Result<Plan, ConfigError> {
     let secret = match settings.secret()? {
-        Secret::Set(secret) => secret,
-        Secret::Missing => random_secret()?,
+        SecretSetting::Set(secret) => secret,
+        SecretSetting::Missing => random_secret()?,
     };
     let keys = Keys::derive(&secret).map_err(|error| secret_error(&error))?;
-    let backends = settings.backends.0.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-    let right = "each name and each address once, at most 4096";
-    let no_pool = |error| ConfigError::new("VIADUCT_BACKENDS", &settings.backends, error, right);
-    let pool = Pool::new(backends).map_err(no_pool)?;
-    let (sockets, addresses) = bind(settings)?;
+    let pool = pool(settings)?;
+    let (addresses, in_use) = claim(settings)?;
     let listeners = listeners(settings, &addresses, &pool)?;
     reachable(&listeners, &pool)?;
-    let digest = digest(&keys, &listeners, &pool, settings);
-    let snapshot = Arc::new(Snapshot::new(listeners, pool, keys, settings.trusted.0.clone()));
-    Ok(Plan { snapshot, sockets, digest })
+    no_loop(&listeners, &pool)?;
+    let digest = digest(&keys, &pool, settings);
+    Ok(Plan { snapshot: Snapshot::new(listeners, pool, keys, settings.trusted.0.clone()), digest, in_use })
+}
+
+/// Opens a socket for each listener and shard. A listener that another program has is an error: with a shared port each
+/// would get half of the messages.
+pub fn open(plan: &Plan, settings: &Settings) -> Result<Vec<Vec<UdpSocket>>, ConfigError> {
+    if let Some(address) = plan.in_use.first() {
+        let wrong = "another program, perhaps a Viaduct, has it";
+        return Err(ConfigError::new("VIADUCT_LISTEN", format!("udp://{address}"), wrong, FREE_ADDRESS));
+    }
+    let options = SocketOptions {
+        receive_buffer_bytes: settings.socket_receive_bytes,
+        send_buffer_bytes: settings.socket_send_bytes,
+    };
+    let open = |listener: &Listener| {
+        let unusable = |error| unusable(listener.address, &error);
+        open_udp(listener.address, &options).map_err(unusable)
+    };
+    let of_shard = |_| plan.snapshot.listeners().iter().map(open).collect();
+    (0..settings.shard_count()).map(of_shard).collect()
+}
+
+const FREE_ADDRESS: &str = "an address of this machine and a port that no other program has";
+
+fn unusable(address: SocketAddr, error: &std::io::Error) -> ConfigError {
+    ConfigError::new("VIADUCT_LISTEN", format!("udp://{address}"), format!("it cannot be bound: {error}"), FREE_ADDRESS)
 }
 
 /// The engine's sizes as set.
@@ -67,6 +92,12 @@ fn random_secret() -> Result<Vec<u8>, ConfigError> {
 
 fn secret_error(error: &dyn std::fmt::Display) -> ConfigError {
     ConfigError::new("VIADUCT_SECRET", "(not shown)", error, "16 random bytes or more, as from: openssl rand -hex 16")
+}
+
+fn pool(settings: &Settings) -> Result<Pool, ConfigError> {
+    let backends = settings.backends.0.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let right = "each name and each address once, at most 4096";
+    Pool::new(backends).map_err(|error| ConfigError::new("VIADUCT_BACKENDS", &settings.backends, error, right))
 }
 
 /// Resolves a backend's host. Of several addresses it takes the lowest, IPv4 first, so that all members of a fleet take
@@ -94,30 +125,20 @@ fn resolve(setting: &BackendSetting) -> Result<Backend, ConfigError> {
     Ok(Backend { name: setting.name.clone(), address, host: host.clone(), weight: setting.weight })
 }
 
-/// Opens every shard's sockets. Where port 0 is set the kernel chooses for the first shard and the others share it.
-fn bind(settings: &Settings) -> Result<(Vec<Vec<UdpSocket>>, Vec<SocketAddr>), ConfigError> {
-    let options = SocketOptions {
-        receive_buffer_bytes: settings.socket_receive_bytes,
-        send_buffer_bytes: settings.socket_send_bytes,
-    };
-    let mut addresses: Vec<SocketAddr> = settings.listen.0.iter().map(|listen| listen.address).collect();
-    let mut sockets = Vec::new();
-    for _ in 0..settings.shard_count() {
-        let mut of_shard = Vec::new();
-        for (address, listen) in addresses.iter_mut().zip(&settings.listen.0) {
-            let opened =
-                open_udp(*address, &options).and_then(|socket| socket.local_addr().map(|bound| (socket, bound)));
-            let (socket, bound) = opened.map_err(|error| {
-                let right = "an address of this machine and a port that no other program has";
-                let listener = format!("{}://{address}", listen.transport.label());
-                ConfigError::new("VIADUCT_LISTEN", listener, format!("it cannot be bound: {error}"), right)
-            })?;
-            *address = bound;
-            of_shard.push(socket);
+/// The listeners' addresses with their ports, and those of them that another program has.
+fn claim(settings: &Settings) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), ConfigError> {
+    let (mut addresses, mut in_use) = (Vec::new(), Vec::new());
+    for Listen { address, .. } in &settings.listen.0 {
+        match claim_udp(*address) {
+            Ok(claimed) => addresses.push(claimed),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                addresses.push(*address);
+                in_use.push(*address);
+            }
+            Err(error) => return Err(unusable(*address, &error)),
         }
-        sockets.push(of_shard);
     }
-    Ok((sockets, addresses))
+    Ok((addresses, in_use))
 }
 
 fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<Vec<Listener>, ConfigError> {
@@ -136,21 +157,50 @@ fn listener(listen: &Listen, bound: SocketAddr, pool: &Pool) -> Result<Listener,
     Ok(Listener::new(listen.transport, bound, &host, bound.port()))
 }
 
-/// The address of this machine from which the first backend of that family is reached; without one, the loopback address,
-/// since nothing is forwarded. Connecting a UDP socket asks the routing table and sends nothing.
+/// The address of this machine from which the first backend of that family is reached, or, without one, any other
+/// machine. Connecting a UDP socket asks the routing table and sends nothing.
 fn address_towards(pool: &Pool, wildcard: IpAddr) -> Result<IpAddr, ConfigError> {
     let same_family = |backend: &&Backend| backend.address.is_ipv4() == wildcard.is_ipv4();
-    let Some(backend) = pool.backends().iter().find(same_family) else {
-        return Ok(if wildcard.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    let backend = pool.backends().iter().find(same_family).map(|backend| backend.address);
+    // Addresses for documentation (RFC 5737, RFC 3849): on nobody's network, so by the default route.
+    let elsewhere: IpAddr = if wildcard.is_ipv4() {
+        Ipv4Addr::new(192, 0, 2, 1).into()
+    } else {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()
     };
     let asked = UdpSocket::bind((wildcard, 0)).and_then(|socket| {
-        socket.connect(backend.address)?;
+        socket.connect(backend.unwrap_or(SocketAddr::new(elsewhere, 9)))?;
         socket.local_addr()
     });
-    asked.map(|address| address.ip()).map_err(|error| {
-        let wrong = format!("no address to advertise is found: backend {} has no route: {error}", backend.name);
-        ConfigError::new("VIADUCT_LISTEN", wildcard, wrong, "a listener with ;advertise=host:port")
-    })
+    match asked {
+        Ok(address) => Ok(address.ip()),
+        // A machine without a network, as for a first try: only it can reach itself.
+        Err(_) if backend.is_none() && wildcard.is_ipv4() => Ok(Ipv4Addr::LOCALHOST.into()),
+        Err(_) if backend.is_none() => Ok(Ipv6Addr::LOCALHOST.into()),
+        Err(error) => {
+            let wrong = format!("no address to advertise is found, because a backend cannot be reached: {error}");
+            Err(ConfigError::new("VIADUCT_LISTEN", wildcard, wrong, "a listener with ;advertise=host:port"))
+        }
+    }
+}
+
+/// No backend may be Viaduct itself: each request would go round until its hops are used up.
+fn no_loop(listeners: &[Listener], pool: &Pool) -> Result<(), ConfigError> {
+    let is_ours = |backend: &&Backend| {
+        listeners.iter().any(|listener| {
+            let advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port).parse().ok();
+            listener.address == backend.address || advertised == Some(backend.address)
+        })
+    };
+    match pool.backends().iter().find(is_ours) {
+        None => Ok(()),
+        Some(backend) => Err(ConfigError::new(
+            "VIADUCT_BACKENDS",
+            format!("{}=udp://{}", backend.name, backend.address),
+            "it is a listener of Viaduct's own",
+            "the addresses of the proxies behind it",
+        )),
+    }
 }
 
 /// Every backend must be reachable by a listener of its address family.
@@ -171,18 +221,22 @@ fn reachable(listeners: &[Listener], pool: &Pool) -> Result<(), ConfigError> {
     }
 }
 
-fn digest(keys: &Keys, listeners: &[Listener], pool: &Pool, settings: &Settings) -> String {
+/// Covers what places calls and what signs: secret, pool, weights, trusted networks, and listeners as they are set. Not
+/// what differs between machines, such as addresses found in the routing table.
+fn digest(keys: &Keys, pool: &Pool, settings: &Settings) -> String {
     let mut sha = Sha256::new();
     let mut take = |text: String| sha.update(format!("{}:{text}", text.len()));
     take(format!("{:x}", keys.table.hash(b"digest")));
-    for listener in listeners {
-        take(format!("{} {}:{}", listener.transport.label(), listener.advertised_host, listener.advertised_port));
+    for Listen { transport, address, advertise } in &settings.listen.0 {
+        let advertised = advertise.as_ref().map_or_else(String::new, ToString::to_string);
+        take(format!("{} {} {advertised}", transport.label(), address.port()));
     }
-    for backend in pool.backends() {
-        take(format!("{} {} {} {}", backend.name, backend.host, backend.address, backend.weight));
+    for Backend { name, address, host, weight } in pool.backends() {
+        take(format!("{name} {host} {address} {weight}"));
     }
-    for network in &settings.trusted.0 {
-        take(network.to_string());
-    }
+    let mut trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
+    trusted.sort();
+    trusted.dedup();
+    trusted.into_iter().for_each(&mut take);
     sha.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,102 @@
+//! The real process among others: it does not share its port with a second one, a check takes nothing from it, and it ends
+//! when it is told to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A Viaduct that runs, with the address it listens at and that of its admin listener.
+struct Running {
+    child: Child,
+    sip: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Running {
+    fn start() -> Self {
+        let (sip, admin) = (free_udp(), free_tcp());
+        let mut child = command(sip, admin).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = log.lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("metrics at /metrics")), "it does not start");
+        std::thread::spawn(move || lines.for_each(drop));
+        Running { child, sip, admin }
+    }
+
+    fn terminate(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    fn ends_within(&mut self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(sip: SocketAddr, admin: SocketAddr) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIADUCT_")) {
+        command.env_remove(name);
+    }
+    command.env("VIADUCT_LISTEN", format!("udp://{sip}")).env("VIADUCT_ADMIN_LISTEN", admin.to_string());
+    command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_BACKENDS", "udp://127.0.0.2:5060");
+    command
+}
+
+fn free_udp() -> SocketAddr {
+    UdpSocket::bind("127.5.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn free_tcp() -> SocketAddr {
+    TcpListener::bind("127.5.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn get(admin: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: viaduct\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_second_one_on_the_same_port_is_refused_and_a_check_beside_it_is_not() {
+    let running = Running::start();
+    let second = command(running.sip, free_tcp()).output().unwrap();
+    let error = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(error.contains("another program, perhaps a Viaduct, has it"), "{error}");
+
+    let check = command(running.sip, running.admin).arg("check").output().unwrap();
+    assert!(check.status.success());
+    assert!(String::from_utf8(check.stdout).unwrap().contains("is in use"));
+}
+
+#[test]
+fn it_tells_its_health_and_ends_when_told_even_while_a_client_dawdles() {
+    let mut running = Running::start();
+    assert!(get(running.admin, "/livez").starts_with("HTTP/1.1 200"));
+    assert!(get(running.admin, "/readyz").starts_with("HTTP/1.1 200"));
+    let page = get(running.admin, "/metrics");
+    assert!(page.contains("viaduct_messages_received_total{"), "{page}");
+    let mut dawdler = TcpStream::connect(running.admin).unwrap();
+    dawdler.write_all(b"GET /metr").unwrap();
+    running.terminate();
+    assert!(running.ends_within(Duration::from_secs(5)), "it does not end");
+    UdpSocket::bind(running.sip).expect("its port is free");
+}
