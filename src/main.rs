@@ -58,7 +58,9 @@ fn start_log_to(settings: &Settings, filter: &str, writer: BoxMakeWriter) -> Res
         )
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    let log = log.with_ansi(std::io::stderr().is_terminal());
+    // Colours are for a terminal: in a container's log or the journal they would be bytes in the way of a search.
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = log.with_ansi(wanted && std::io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

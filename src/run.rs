@@ -65,8 +65,10 @@ const ADMIN_GRACE: Duration = Duration::from_secs(1);
 pub fn run(settings: &Settings) -> Result<(), RunError> {
     let uring = settings.io != Choice::Poll;
     let outcome = control::block_on(uring, async {
-        let mut viaduct = Viaduct::start(settings)?;
+        // First what may fail without a message having come in.
         let admin = bind_admin(settings).await?;
+        let mut viaduct = Viaduct::start(settings)?;
+        tracing::info!(address = %settings.admin_listen, "metrics at /metrics, health at /livez and /readyz");
         let (stop_admin, stopped) = oneshot::channel();
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let outcome = viaduct.wait().await;
@@ -86,9 +88,7 @@ async fn bind_admin(settings: &Settings) -> Result<TcpListener, RunError> {
         let right = "an address of this machine with a free port, as 127.0.0.1:9060";
         RunError::from(ConfigError::new("VIADUCT_ADMIN_LISTEN", settings.admin_listen, error, right))
     };
-    let listener = bound.map_err(unusable)?;
-    tracing::info!(address = %settings.admin_listen, "metrics at /metrics, health at /livez and /readyz");
-    Ok(listener)
+    bound.map_err(unusable)
 }
 
 /// Viaduct as it runs: its shards and what they show.
@@ -204,6 +204,8 @@ fn report(shards: &[Running], snapshot: &crate::proxy::snapshot::Snapshot, diges
     if snapshot.table().owner(0).is_none() {
         tracing::warn!("no backend has any weight (VIADUCT_BACKENDS), so every call is answered 503");
     }
-    let engine = shards.first().map_or("none", |shard| shard.cells.engine.label());
+    let mut engines: Vec<&str> = shards.iter().map(|shard| shard.cells.engine.label()).collect();
+    engines.dedup();
+    let engine = engines.join(", ");
     tracing::info!(shards = shards.len(), engine, digest, version = env!("CARGO_PKG_VERSION"), "running");
 }
