@@ -21,7 +21,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::io::Choice;
-use crate::proxy::keys::{MIN_SECRET_BYTES, SecretTooShort};
+use crate::proxy::hash_key::HashRules;
+use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
+use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use error::ConfigError;
 use value::{Backends, Listeners, Networks};
@@ -85,6 +87,30 @@ pub struct Settings {
     #[arg(long, env = "VIADUCT_TRUSTED", global = true, default_value = "", value_name = "NETWORKS")]
     pub trusted: Networks,
 
+    /// Whether a source is a backend at any port of a member's address, or only at its very port, as where clients and
+    /// backends share an address
+    #[arg(long, env = "VIADUCT_BACKEND_MATCH", global = true, default_value = "address", value_name = "WORD")]
+    pub backend_match: BackendMatch,
+
+    /// Whether dialogs stay on the way through Viaduct, by Record-Route
+    #[arg(long, env = "VIADUCT_RECORD_ROUTE", global = true, default_value = "on", value_name = "WORD")]
+    pub record_route: Switch,
+
+    /// Which registrations get a Path with the client's flow: none, all, or those of clients behind address translation
+    /// that support path or outbound (auto)
+    #[arg(long, env = "VIADUCT_PATH", global = true, default_value = "auto", value_parser = path_mode(), value_name = "WORD")]
+    pub path: PathMode,
+
+    /// What of a request is hashed, by method: a comma list of METHOD=key, * for all others. Keys: call-id, to-uri, from-uri,
+    /// request-user, source. An INVITE's rule is that of its CANCEL and ACK too
+    #[arg(long, env = "VIADUCT_HASH", global = true, default_value = "*=call-id", value_parser = value::hash_rules, value_name = "LIST")]
+    pub hash: HashRules,
+
+    /// What becomes of a dialog whose backend is gone from the pool: its requests go to the Call-ID's owner (rehash), or are
+    /// answered 481
+    #[arg(long, env = "VIADUCT_LOST_PIN", global = true, default_value = "rehash", value_parser = on_lost_pin(), value_name = "WORD")]
+    pub lost_pin: OnLostPin,
+
     /// The fleet's secret, at least 16 bytes and the same on every member. Without one, a random one is drawn at start
     #[arg(long, env = "VIADUCT_SECRET", global = true, hide_env_values = true, value_name = "TEXT")]
     pub secret: Option<SecretText>,
@@ -92,6 +118,15 @@ pub struct Settings {
     /// A file that holds the secret; white space at its end is not part of it
     #[arg(long, env = "VIADUCT_SECRET_FILE", global = true, value_name = "PATH")]
     pub secret_file: Option<PathBuf>,
+
+    /// Other secrets that are still, or already, accepted, so that the fleet's can be changed while dialogs last: a comma list
+    /// of at most three
+    #[arg(long, env = "VIADUCT_SECRETS_ACCEPTED", global = true, hide_env_values = true, value_name = "LIST")]
+    pub secrets_accepted: Option<SecretText>,
+
+    /// A file that holds them, one a line
+    #[arg(long, env = "VIADUCT_SECRETS_ACCEPTED_FILE", global = true, value_name = "PATH")]
+    pub secrets_accepted_file: Option<PathBuf>,
 
     /// How many shards to run; one a core that this process may use, by its cpuset and CPU quota, unless set
     #[arg(long, env = "VIADUCT_SHARDS", global = true, value_parser = value_parser!(u16).range(1..=256), value_name = "NUMBER")]
@@ -152,6 +187,24 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// By what a source is known as a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendMatch {
+    /// Its address.
+    Address,
+    /// Its address and port.
+    AddressPort,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
 }
 
 /// Whether shards are pinned to cores.
@@ -215,12 +268,63 @@ impl Settings {
         Ok(SecretSetting::Set(secret))
     }
 
+    /// The other secrets that are accepted, from their variable or their file.
+    pub fn secrets_accepted(&self) -> Result<Vec<Vec<u8>>, ConfigError> {
+        let variable = "VIADUCT_SECRETS_ACCEPTED";
+        let text = match (&self.secrets_accepted, &self.secrets_accepted_file) {
+            (Some(list), _) => list.0.replace(',', "\n"),
+            (None, Some(path)) => fs::read_to_string(path).map_err(|error| {
+                ConfigError::new("VIADUCT_SECRETS_ACCEPTED_FILE", path.display(), error, "a readable file")
+            })?,
+            (None, None) => String::new(),
+        };
+        let secrets: Vec<Vec<u8>> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.as_bytes().to_vec()).collect();
+        if secrets.len() > MAX_OLDER || secrets.iter().any(|secret| secret.len() < MIN_SECRET_BYTES) {
+            let wrong = "it has a secret that is too short, or too many";
+            return Err(ConfigError::new(
+                variable,
+                "(not shown)",
+                wrong,
+                "at most 3 secrets of at least 16 bytes each",
+            ));
+        }
+        Ok(secrets)
+    }
+
+    /// What the operator wants where the rules leave a choice.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            trusted: self.trusted.0.clone(),
+            match_ports: self.backend_match == BackendMatch::AddressPort,
+            record_route: self.record_route == Switch::On,
+            path: self.path,
+            on_lost_pin: self.lost_pin,
+            hash: self.hash.clone(),
+        }
+    }
+
     /// How many shards to run: as set, or one a core that the process may use. `available_parallelism` heeds both the
     /// affinity mask, which cpusets set, and the CPU quota of the control group.
     pub fn shard_count(&self) -> usize {
         let cores = || thread::available_parallelism().map_or(1, usize::from).min(256);
         self.shards.map_or_else(cores, usize::from)
     }
+}
+
+fn path_mode() -> impl TypedValueParser<Value = PathMode> {
+    PossibleValuesParser::new(["off", "on", "auto"]).map(|word| match word.as_str() {
+        "off" => PathMode::Off,
+        "on" => PathMode::On,
+        _ => PathMode::Auto,
+    })
+}
+
+fn on_lost_pin() -> impl TypedValueParser<Value = OnLostPin> {
+    PossibleValuesParser::new(["rehash", "481"]).map(|word| match word.as_str() {
+        "481" => OnLostPin::Refuse,
+        _ => OnLostPin::Rehash,
+    })
 }
 
 fn io_choice() -> impl TypedValueParser<Value = Choice> {

@@ -73,6 +73,14 @@ pub const MALFORMED: Metric = metric(
     &["fault"],
 );
 
+/// Tokens that do not verify.
+pub const REJECTED_TOKENS: Metric = metric(
+    "viaduct_rejected_tokens_total",
+    "Tokens of ours found damaged or forged: pins in Record-Routes, which count as none, and flows in Paths. A rise after a \
+     change of secrets means that an old one is missing from VIADUCT_SECRETS_ACCEPTED.",
+    &["token"],
+);
+
 /// Requests to a backend.
 pub const BACKEND_REQUESTS: Metric =
     metric("viaduct_backend_requests_total", "Requests staged for a backend.", &["backend"]);
@@ -163,13 +171,14 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 21] = [
+pub const ALL: [Metric; 22] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
     MESSAGES_DROPPED,
     ANSWERS,
     MALFORMED,
+    REJECTED_TOKENS,
     BACKEND_REQUESTS,
     BACKEND_RESPONSES,
     BACKEND_WEIGHT,

@@ -15,8 +15,15 @@
 //! | [`verdict`] | what comes out: forward, answer, absorb or drop, with reasons |
 //! | [`keys`] | one key for each purpose, from the fleet's secret |
 //! | [`branch`] | our branch and our To tag: keyed hashes of the transaction |
-//! | [`token`] | the return path in our Via, signed |
-//! | `request`, `validate`, `response` | §16.3 to §16.6, and §16.7 with §18.1.2 and §18.2.2 |
+//! | [`token`] | what we write into messages to find it there again: return path, dialog pin, flow |
+//! | [`hash_key`] | what of a request is hashed |
+//! | `request` | the way of a request through the steps below, and our own answers |
+//! | `validate` | §16.3: may it be forwarded? |
+//! | `routing` | §16.4: which Routes are ours, which comes next? |
+//! | `target` | §16.5: where does it go? |
+//! | `nat` | is the client behind address translation, and by which flow is it reached? |
+//! | `rewrite` | §16.6: what is changed in it? |
+//! | `response` | §16.7, §18.1.2, §18.2.2 |
 
 pub mod branch;
 pub mod inbound;
@@ -25,8 +32,13 @@ pub mod snapshot;
 pub mod token;
 pub mod verdict;
 
+pub mod hash_key;
+mod nat;
 mod request;
 mod response;
+mod rewrite;
+mod routing;
+mod target;
 mod validate;
 
 use crate::sip::draft::Draft;
@@ -49,10 +61,15 @@ pub struct Scratch {
 ///
 /// The same message, source and snapshot give the same bytes: on any shard, any replica, after any restart.
 pub fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, scratch: &mut Scratch) -> Decision {
-    let side = snapshot.side_of(inbound.peer.ip());
+    let side = snapshot.side_of(inbound.peer);
     scratch.draft.clear();
     if is_keepalive(inbound.bytes) {
-        return Decision { kind: MessageKind::Unread, side, verdict: Verdict::Absorb(AbsorbReason::Keepalive) };
+        return Decision {
+            kind: MessageKind::Unread,
+            side,
+            verdict: Verdict::Absorb(AbsorbReason::Keepalive),
+            rejected: None,
+        };
     }
     if let Err(unreadable) = scratch.head.scan(inbound.bytes) {
         return unread(side, unreadable.into());
@@ -61,23 +78,24 @@ pub fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, scratch: &mut Scratch)
     match head.start {
         StartLine::Request { method, method_span, uri } => {
             let kind = MessageKind::Request(method);
-            let verdict = request::decide(snapshot, inbound, side, head, (method, method_span, uri), draft);
-            Decision { kind, side, verdict }
+            let line = (method, method_span, uri);
+            let (verdict, rejected) = request::decide(snapshot, inbound, side, head, line, draft);
+            Decision { kind, side, verdict, rejected }
         }
         StartLine::BadRequest { method, fault } => {
             let verdict = request::refuse_line(snapshot, inbound, head, method, fault, draft);
-            Decision { kind: MessageKind::Request(method), side, verdict }
+            Decision { kind: MessageKind::Request(method), side, verdict, rejected: None }
         }
         StartLine::Response { status } => {
             let verdict = response::decide(snapshot, inbound, head, draft);
-            Decision { kind: MessageKind::Response(status), side, verdict }
+            Decision { kind: MessageKind::Response(status), side, verdict, rejected: None }
         }
         StartLine::BadResponse => unread(side, Fault::StartLine),
     }
 }
 
 fn unread(side: Side, fault: Fault) -> Decision {
-    Decision { kind: MessageKind::Unread, side, verdict: Verdict::Drop(DropReason::Malformed(fault)) }
+    Decision { kind: MessageKind::Unread, side, verdict: Verdict::Drop(DropReason::Malformed(fault)), rejected: None }
 }
 
 impl From<Unreadable> for Fault {

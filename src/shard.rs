@@ -64,13 +64,16 @@ impl Handler for Worker {
             local: datagram.local,
         };
         if datagram.truncated {
-            let side = self.snapshot.side_of(datagram.peer.ip());
+            let side = self.snapshot.side_of(datagram.peer);
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
             return self.cells.dropped(Dropped::Truncated);
         }
         let decision = proxy::decide(&self.snapshot, &inbound, &mut self.scratch);
         self.cells.received(decision.side, Transport::Udp, decision.kind);
         self.count_response(&decision, &inbound);
+        if let Some(token) = decision.rejected {
+            self.cells.rejected(token);
+        }
         self.carry_out(&decision, &inbound, outbox);
     }
 
@@ -130,7 +133,7 @@ impl Worker {
 
     fn count_response(&self, decision: &Decision, inbound: &Inbound<'_>) {
         if let MessageKind::Response(status) = decision.kind
-            && let Some(backend) = self.snapshot.pool().by_address(inbound.peer)
+            && let Some(backend) = self.snapshot.pool().by_source(inbound.peer)
         {
             self.cells.backend_response(backend, status);
         }

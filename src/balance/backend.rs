@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+use super::key::Key;
 
 /// A SIP proxy that calls are shared out to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,23 @@ impl Weight {
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// What a dialog's pin knows a backend by: a hash of its name, the same on every member of a fleet and in every version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BackendId(pub NonZeroU32);
+
+impl BackendId {
+    /// `None` for 0, which stands for no backend.
+    pub fn new(id: u32) -> Option<Self> {
+        NonZeroU32::new(id).map(BackendId)
+    }
+
+    /// The id of a name: SipHash-2-4 under a fixed key, cut to 32 bits. It is no secret, and it outlives any secret.
+    pub fn of_name(name: &str) -> Self {
+        let hash = Key::new(*b"viaduct backends").hash(name.as_bytes()) as u32;
+        BackendId(NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashMap;
 use arrayvec::ArrayVec;
 
-use super::backend::{Backend, BackendIndex};
+use super::backend::{Backend, BackendId, BackendIndex};
 
 /// The most backends in a pool: a table of more would give each too few places to share evenly.
 pub const MAX_BACKENDS: usize = 4096;
@@ -17,7 +17,10 @@ pub struct Pool {
     backends: Vec<Backend>,
     by_address: AHashMap<SocketAddr, BackendIndex>,
     by_host: AHashMap<Vec<u8>, BackendIndex>,
-    ips: AHashSet<IpAddr>,
+    by_id: AHashMap<BackendId, BackendIndex>,
+    ids: Vec<BackendId>,
+    /// For each IP address its member, or `None` where there are several.
+    only_at: AHashMap<IpAddr, Option<BackendIndex>>,
 }
 
 /// Why these backends make no pool.
@@ -29,6 +32,8 @@ pub enum PoolError {
     NameTwice(String),
     /// Two backends have this address.
     AddressTwice(SocketAddr),
+    /// The names of these two have the same id, which one pair in four billion has.
+    IdTwice(String, String),
 }
 
 impl fmt::Display for PoolError {
@@ -36,6 +41,7 @@ impl fmt::Display for PoolError {
         match self {
             PoolError::TooMany(count) => write!(f, "{count} backends are too many; at most {MAX_BACKENDS}"),
             PoolError::NameTwice(name) => write!(f, "two backends are named `{name}`; each name may stand once"),
+            PoolError::IdTwice(a, b) => write!(f, "the names `{a}` and `{b}` have the same id; rename one of them"),
             PoolError::AddressTwice(address) => write!(f, "two backends are at {address}; each address may stand once"),
         }
     }
@@ -62,7 +68,13 @@ impl Pool {
             if let Some(key) = host_key(backend.host.as_bytes(), backend.address.port()) {
                 pool.by_host.insert(key.to_vec(), index);
             }
-            pool.ips.insert(backend.address.ip());
+            let id = BackendId::of_name(&backend.name);
+            pool.ids.push(id);
+            if let Some(other) = pool.by_id.insert(id, index) {
+                return Err(PoolError::IdTwice(backends[other.get()].name.clone(), backend.name.clone()));
+            }
+            let at_ip = pool.only_at.entry(backend.address.ip()).or_insert(Some(index));
+            *at_ip = at_ip.filter(|other| *other == index);
         }
         pool.backends = backends;
         Ok(pool)
@@ -88,9 +100,25 @@ impl Pool {
         self.by_host.get(host_key(host, port)?.as_slice()).copied()
     }
 
+    /// The member that a message from there was sent by: the one at that very address, or the only one at that IP address,
+    /// since backends send from ports of their choice.
+    pub fn by_source(&self, source: SocketAddr) -> Option<BackendIndex> {
+        self.by_address(source).or_else(|| self.only_at.get(&source.ip()).copied().flatten())
+    }
+
+    /// The id of the member at that place.
+    pub fn id_of(&self, index: BackendIndex) -> Option<BackendId> {
+        self.ids.get(index.get()).copied()
+    }
+
+    /// The member whose name has that id.
+    pub fn by_id(&self, id: BackendId) -> Option<BackendIndex> {
+        self.by_id.get(&id).copied()
+    }
+
     /// Whether any member is at that address, whatever the port: backends send from ports of their choice.
     pub fn has_ip(&self, ip: IpAddr) -> bool {
-        self.ips.contains(&ip)
+        self.only_at.contains_key(&ip)
     }
 }
 

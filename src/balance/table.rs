@@ -43,6 +43,11 @@ impl Table {
         self.places.get(place).filter(|owner| **owner != NOBODY).map(|owner| BackendIndex(*owner))
     }
 
+    /// Whether any backend owns any part of the key space. With one owner of one place there is one of each.
+    pub fn has_owners(&self) -> bool {
+        self.places.first().is_some_and(|owner| *owner != NOBODY)
+    }
+
     /// The part of the key space that each backend owns, by its index, up to the last that owns any.
     pub fn shares(&self) -> Vec<f64> {
         let mut counts = Vec::new();

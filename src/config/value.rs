@@ -7,7 +7,9 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use crate::balance::backend::Weight;
+use crate::proxy::hash_key::{HashKey, HashRules};
 use crate::sip::Transport;
+use crate::sip::start_line::Method;
 
 /// A comma list of listeners: at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// What others reach it by, where that is not the address itself.
     pub advertise: Option<HostPort>,
+    /// Further names that Routes may name it by.
+    pub aliases: Vec<HostPort>,
 }
 
 /// A comma list of backends; it may be empty.
@@ -140,6 +144,42 @@ impl fmt::Display for Backends {
     }
 }
 
+/// Reads a comma list of METHOD=key, with * for all methods that are not named.
+pub fn hash_rules(text: &str) -> Result<HashRules, String> {
+    let mut rules = HashRules::default();
+    let parse = |item: &str| {
+        let (method, word) = item.split_once('=').ok_or_else(|| format!("`{item}` is not METHOD=key"))?;
+        let key = HASH_KEYS.into_iter().find(|(known, _)| *known == word);
+        let known = || HASH_KEYS.map(|(known, _)| known).join(", ");
+        let (_, key) = key.ok_or_else(|| format!("`{word}` in `{item}` is none of {}", known()))?;
+        Ok((method.to_owned(), key))
+    };
+    let mut parsed = items(text).map(parse).collect::<Result<Vec<_>, String>>()?;
+    // What is said of all methods comes first, wherever it stands, so that what is said of one holds.
+    parsed.sort_by_key(|(method, _)| method != "*");
+    for (method, key) in parsed {
+        match Method::from_name(method.as_bytes()) {
+            Method::Other if method == "*" => rules.set_all(key),
+            Method::Other => {
+                return Err(format!("`{method}` is not a method that is told apart, as INVITE or REGISTER is"));
+            }
+            Method::Ack | Method::Cancel => {
+                return Err(format!("{method} follows the rule of INVITE, whose transaction it belongs to"));
+            }
+            known => rules.set(known, key),
+        }
+    }
+    Ok(rules)
+}
+
+const HASH_KEYS: [(&str, HashKey); 5] = [
+    ("call-id", HashKey::CallId),
+    ("to-uri", HashKey::ToUri),
+    ("from-uri", HashKey::FromUri),
+    ("request-user", HashKey::RequestUser),
+    ("source", HashKey::Source),
+];
+
 fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
@@ -149,14 +189,15 @@ fn parse_listener(item: &str) -> Result<Listen, String> {
     let mut parts = rest.split(';');
     let address = parts.next().unwrap_or_default();
     let address = address.parse().map_err(|_| format!("`{address}` in `{item}` is not address:port"))?;
-    let mut advertise = None;
+    let (mut advertise, mut aliases) = (None, Vec::new());
     for part in parts {
         match part.split_once('=') {
             Some(("advertise", value)) => advertise = Some(parse_advertised(value)?),
-            _ => return Err(format!("`{part}` in `{item}` is not advertise=host:port")),
+            Some(("alias", value)) => aliases.push(parse_advertised(value)?),
+            _ => return Err(format!("`{part}` in `{item}` is neither advertise=host:port nor alias=host:port")),
         }
     }
-    Ok(Listen { transport, address, advertise })
+    Ok(Listen { transport, address, advertise, aliases })
 }
 
 /// What others reach us by: neither the wildcard address nor port 0 can be reached by anybody.

@@ -7,7 +7,7 @@ use crossbeam::utils::CachePadded;
 use crate::balance::backend::BackendIndex;
 use crate::io::{EngineKind, SendError, Turn};
 use crate::proxy::inbound::Side;
-use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind};
+use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
 use crate::sip::reply::Status;
 
@@ -80,7 +80,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// How many reasons are counted apart.
-    pub const COUNT: usize = 9 + SendError::ALL.len();
+    pub const COUNT: usize = 8 + SendError::ALL.len();
 
     /// The place of a reason among [`Dropped::COUNT`].
     pub fn index(self) -> usize {
@@ -89,12 +89,11 @@ impl Dropped {
             Dropped::Decided(DropReason::ResponseUnverified) => 1,
             Dropped::Decided(DropReason::ResponseExhausted) => 2,
             Dropped::Decided(DropReason::AckRefused) => 3,
-            Dropped::Decided(DropReason::NoListener) => 4,
-            Dropped::Decided(DropReason::DraftFull) => 5,
-            Dropped::Truncated => 6,
-            Dropped::NoSendSlot => 7,
-            Dropped::TooLong => 8,
-            Dropped::SendFailed(error) => 9 + error.index(),
+            Dropped::Decided(DropReason::DraftFull) => 4,
+            Dropped::Truncated => 5,
+            Dropped::NoSendSlot => 6,
+            Dropped::TooLong => 7,
+            Dropped::SendFailed(error) => 8 + error.index(),
         }
     }
 }
@@ -117,6 +116,7 @@ struct Counts {
     absorbed: [Cell; AbsorbReason::ALL.len()],
     dropped: [Cell; Dropped::COUNT],
     faults: [Cell; Fault::COUNT],
+    rejected: [Cell; RejectedToken::ALL.len()],
     turns: TurnCells,
 }
 
@@ -154,6 +154,7 @@ impl ShardCells {
             absorbed: Default::default(),
             dropped: Default::default(),
             faults: Default::default(),
+            rejected: Default::default(),
             turns: TurnCells::default(),
         };
         let backends = (0..backends).map(|_| BackendCells::default()).collect();
@@ -183,6 +184,11 @@ impl ShardCells {
     /// Counts what is wrong with a malformed message.
     pub fn fault(&self, fault: Fault) {
         bump(&self.counts.faults, fault.index());
+    }
+
+    /// Counts a token of ours that was found damaged or forged.
+    pub fn rejected(&self, token: RejectedToken) {
+        bump(&self.counts.rejected, token.index());
     }
 
     /// Counts a request to a backend.
@@ -239,6 +245,11 @@ impl ShardCells {
     /// Messages dropped, by [`Dropped::index`].
     pub fn dropped_count(&self, index: usize) -> u64 {
         value(&self.counts.dropped, index)
+    }
+
+    /// Tokens of ours found damaged or forged.
+    pub fn rejected_count(&self, token: RejectedToken) -> u64 {
+        value(&self.counts.rejected, token.index())
     }
 
     /// Malformed messages, by [`Fault::index`].

@@ -10,7 +10,7 @@ use crate::balance::backend::BackendIndex;
 use crate::io::SendError;
 use crate::proxy::inbound::Side;
 use crate::proxy::snapshot::Snapshot;
-use crate::proxy::verdict::{AbsorbReason, Fault, MessageKind};
+use crate::proxy::verdict::{AbsorbReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
 use crate::sip::header::HeaderName;
 use crate::sip::reply::Status;
@@ -113,6 +113,8 @@ impl Sum {
         families.extend(counter(&metrics::MESSAGES_DROPPED, dropped));
         families.extend(counter(&metrics::ANSWERS, answers));
         families.extend(counter(&metrics::MALFORMED, faults));
+        let rejected = RejectedToken::ALL.map(|token| (vec![token.label()], self.total(|c| c.rejected_count(token))));
+        families.extend(counter(&metrics::REJECTED_TOKENS, rejected));
         families
     }
 
@@ -171,7 +173,6 @@ fn dropped_label(index: usize) -> &'static str {
         "response_unverified",
         "response_exhausted",
         "ack_refused",
-        "no_listener",
         "draft_full",
         "truncated",
         "no_send_slot",

@@ -95,8 +95,8 @@ fn signed(mut branch: Branch, signature: u64) -> Branch {
 }
 
 /// Appends bytes in the URL-safe alphabet of base64 (RFC 4648 §5), all of whose characters may stand in a token.
-pub(super) fn push_base64<const N: usize>(text: &mut ArrayString<N>, bytes: &[u8]) {
-    let mut encoded = [0; 64];
+fn push_base64<const N: usize>(text: &mut ArrayString<N>, bytes: &[u8]) {
+    let mut encoded = [0; 16];
     let len = URL_SAFE_NO_PAD.encode_slice(bytes, &mut encoded).unwrap_or(0);
     let ascii = std::str::from_utf8(&encoded[..len]).unwrap_or_default();
     debug_assert!(text.remaining_capacity() >= ascii.len() && len > 0);

@@ -1,31 +1,44 @@
 //! What is done with a request: §16.3 to §16.6 as §16.11 leaves them for a stateless proxy.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::balance::backend::BackendIndex;
 use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
 use crate::sip::header::{HeaderName, parse_tag};
 use crate::sip::reply::{Reply, Status};
-use crate::sip::route::{self, RouteValue};
 use crate::sip::scan::Head;
 use crate::sip::start_line::{Method, RequestLineFault};
 use crate::sip::uri::Uri;
-use crate::sip::via::{OWN_PARAMETER, Via, parse_ip};
+use crate::sip::via::Via;
 
-use super::branch;
 use super::inbound::{Inbound, Side};
+use super::keys::SigningKeys;
+use super::routing::{self, Routing};
 use super::snapshot::Snapshot;
-use super::token::ReturnPath;
+use super::target;
 use super::validate::{self, Refusal, Valid};
-use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, Verdict};
-
-/// Max-Forwards where the sender gave none (§16.6 item 3).
-const DEFAULT_MAX_FORWARDS: u32 = 70;
+use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, RejectedToken, Verdict};
+use super::{branch, rewrite};
 
 /// What an OPTIONS for Viaduct itself is told (§11.2): it passes every method and every body on.
 const OPTIONS_HEADERS: &str = "Accept: */*\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, \
-                               PUBLISH, INFO, REFER, MESSAGE, UPDATE\r\n";
+                               PUBLISH, INFO, REFER, MESSAGE, UPDATE\r\nSupported: path, outbound\r\n";
+
+/// A request, where it came from, and what is known.
+pub(super) struct Request<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) inbound: &'a Inbound<'a>,
+    pub(super) side: Side,
+    pub(super) head: &'a Head,
+    pub(super) via: Via,
+    pub(super) method: Method,
+    /// The Request-URI.
+    pub(super) uri: Span,
+}
+
+/// A verdict, and the token of ours that was found damaged or forged on the way to it.
+pub(super) type Decided = (Verdict, Option<RejectedToken>);
 
 /// Decides about a request with a well-formed first line.
 pub(super) fn decide(
@@ -35,19 +48,23 @@ pub(super) fn decide(
     head: &Head,
     (method, name, uri): (Method, Span, Span),
     draft: &mut Draft,
-) -> Verdict {
+) -> Decided {
     let Some(via) = top_via(inbound.bytes, head) else {
-        return Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via)));
+        return (Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))), None);
     };
     let request = Request { snapshot, inbound, side, head, via, method, uri };
     if method == Method::Ack && request.has_own_tag() {
-        return Verdict::Absorb(AbsorbReason::AckToOwnAnswer);
+        return (Verdict::Absorb(AbsorbReason::AckToOwnAnswer), None);
     }
-    let outcome =
-        validate::request(inbound.bytes, head, method, name, uri).and_then(|valid| request.route(&valid, draft));
-    match outcome {
-        Ok(verdict) => verdict,
-        Err(refusal) => request.refuse(&refusal, draft),
+    let validated = validate::request(inbound.bytes, head, method, name, uri);
+    let routed = validated.and_then(|valid| routing::preprocess(&request, valid.uri).map(|routing| (valid, routing)));
+    match routed {
+        Err(refusal) => (request.refuse(&refusal, draft), None),
+        Ok((valid, routing)) => {
+            let verdict =
+                request.route(&valid, &routing, draft).unwrap_or_else(|refusal| request.refuse(&refusal, draft));
+            (verdict, routing.rejected)
+        }
     }
 }
 
@@ -66,57 +83,51 @@ pub(super) fn refuse_line(
         }
         RequestLineFault::Malformed => Refusal::malformed(Fault::StartLine),
     };
-    match top_via(inbound.bytes, head) {
-        Some(via) => Request { snapshot, inbound, side: Side::Client, head, via, method, uri: Span::default() }
-            .refuse(&refusal, draft),
-        None => Verdict::Drop(DropReason::Malformed(Fault::StartLine)),
-    }
+    let Some(via) = top_via(inbound.bytes, head) else {
+        return Verdict::Drop(DropReason::Malformed(Fault::StartLine));
+    };
+    let (side, uri) = (Side::Client, Span::default());
+    Request { snapshot, inbound, side, head, via, method, uri }.refuse(&refusal, draft)
+}
+
+/// The next hop's address family has no listener. Not 503: Viaduct is well, and other requests pass.
+fn no_listener() -> Refusal {
+    Refusal::because(Status::ServerError, "No Listener Reaches The Next Hop")
 }
 
 fn top_via(message: &[u8], head: &Head) -> Option<Via> {
     Via::parse(message, head.first(HeaderName::Via)?.value)
 }
 
-struct Request<'a> {
-    snapshot: &'a Snapshot,
-    inbound: &'a Inbound<'a>,
-    side: Side,
-    head: &'a Head,
-    via: Via,
-    method: Method,
-    uri: Span,
-}
-
-/// Where a request goes (§16.5).
-struct Target {
-    to: SocketAddr,
-    side: Side,
-    backend: Option<BackendIndex>,
-}
-
-impl Request<'_> {
-    /// Strips our own Routes, finds the target and writes the outgoing request.
-    fn route(&self, valid: &Valid, draft: &mut Draft) -> Result<Verdict, Refusal> {
-        let route = self.next_route()?;
-        if route.is_none() && self.method == Method::Options && self.is_for_viaduct_itself(&valid.uri) {
-            return Err(Refusal::new(Status::Ok));
+impl<'a> Request<'a> {
+    /// Finds the target and writes the outgoing request.
+    fn route(&self, valid: &Valid, routing: &Routing, draft: &mut Draft) -> Result<Verdict, Refusal> {
+        let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(&routing.uri);
+        if for_us && self.method == Method::Options {
+            return Err(self.own_health());
         }
-        let target = self.target(route.as_ref(), &valid.uri)?;
-        Ok(self.forward(valid, route.as_ref(), &target, draft))
+        let target = target::find(self, routing)?;
+        let egress = || self.snapshot.egress(self.inbound.listener, target.to.ip()).map(|listener| (listener, None));
+        let (listener, from) = target.leaves_by.or_else(egress).ok_or(no_listener())?;
+        let hop = NextHop { listener, to: target.to, from };
+        let backend = target.backend.filter(|_| target.side == Side::Backend);
+        Ok(match rewrite::write(self, valid, routing, &target, &hop, draft) {
+            Ok(()) => Verdict::Forward { hop, to: target.side, backend },
+            Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
+        })
     }
 
-    /// The first Route value that does not name us. All above it are ours, and are taken out (§16.4).
-    fn next_route(&self) -> Result<Option<RouteValue>, Refusal> {
-        let message = self.inbound.bytes;
-        let malformed = |_| Refusal::malformed(Fault::Header(HeaderName::Route));
-        let mut next = route::topmost(message, self.head).map_err(malformed)?;
-        while let Some(value) = next.filter(|value| self.names_viaduct(&value.uri)) {
-            next = value.below(message, self.head).map_err(malformed)?;
+    /// What a neighbour is told that asks whether we carry calls: 503 where there is no backend to carry them to, so that it
+    /// turns elsewhere.
+    fn own_health(&self) -> Refusal {
+        match self.snapshot.table().has_owners() {
+            true => Refusal { headers: OPTIONS_HEADERS, ..Refusal::new(Status::Ok) },
+            false => Refusal::because(Status::ServiceUnavailable, "No Backend"),
         }
-        Ok(next)
     }
 
-    fn names_viaduct(&self, uri: &Uri) -> bool {
+    /// Whether a URI's host and port are ours.
+    pub(super) fn names_viaduct(&self, uri: &Uri) -> bool {
         !uri.host.is_empty() && self.snapshot.is_own(uri.host, uri.port_or_default(), self.inbound)
     }
 
@@ -124,84 +135,14 @@ impl Request<'_> {
         uri.user.is_none() && self.names_viaduct(uri)
     }
 
-    /// A client's request goes to a member of the pool and nowhere else: the one that the next Route or the Request-URI
-    /// names, or else the Call-ID's owner. A backend's request goes where it says, unless it says Viaduct.
-    fn target(&self, route: Option<&RouteValue>, uri: &Uri) -> Result<Target, Refusal> {
-        let next = route.map_or(uri, |route| &route.uri);
-        if let Some(backend) = self.member_named_by(next, route.is_some()) {
-            return self.member(backend);
-        }
-        if self.side == Side::Backend && !self.names_viaduct(next) {
-            let ip = parse_ip(next.host.of(self.inbound.bytes));
-            let ip = ip.ok_or(Refusal::because(Status::ServiceUnavailable, "Next Hop Is Not An Address"))?;
-            let to = SocketAddr::new(ip, next.port_or_default());
-            return Ok(Target { to, side: self.snapshot.side_of(ip), backend: None });
-        }
-        let call_id = self.head.first(HeaderName::CallId).map_or(&[][..], |field| field.value.of(self.inbound.bytes));
-        let owner = self.snapshot.table().owner(self.snapshot.keys().table.hash(call_id));
-        self.member(owner.ok_or(Refusal::because(Status::ServiceUnavailable, "No Backend"))?)
+    /// The Call-ID; empty where there is none, which validation refuses.
+    pub(super) fn call_id(&self) -> &'a [u8] {
+        self.head.first(HeaderName::CallId).map_or(&[], |field| field.value.of(self.inbound.bytes))
     }
 
-    /// The pool's member that a URI names: by its address, or, in a Route, by its configured host. A Request-URI is not
-    /// held against host names, because a pool may be configured under the name of the domain that it serves.
-    fn member_named_by(&self, uri: &Uri, in_route: bool) -> Option<BackendIndex> {
-        let host = uri.host.of(self.inbound.bytes);
-        let port = uri.port_or_default();
-        match parse_ip(host) {
-            Some(ip) => self.snapshot.pool().by_address(SocketAddr::new(ip, port)),
-            None if in_route => self.snapshot.pool().by_host(host, port),
-            None => None,
-        }
-    }
-
-    fn member(&self, index: BackendIndex) -> Result<Target, Refusal> {
-        let backend = self.snapshot.pool().get(index).ok_or(Refusal::new(Status::ServiceUnavailable))?;
-        Ok(Target { to: backend.address, side: Side::Backend, backend: Some(index) })
-    }
-
-    fn forward(&self, valid: &Valid, route: Option<&RouteValue>, target: &Target, draft: &mut Draft) -> Verdict {
-        let Some(listener) = self.snapshot.egress(self.inbound.listener, target.to.ip()) else {
-            return Verdict::Drop(DropReason::NoListener);
-        };
-        let hop = NextHop { listener, to: target.to, from: None };
-        match self.write(valid, route, &hop, draft) {
-            Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.backend },
-            Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
-        }
-    }
-
-    /// Writes the outgoing request (§16.6): our Via above theirs, theirs stamped, one hop fewer, our Routes gone; not a
-    /// byte else is touched.
-    fn write(
-        &self,
-        valid: &Valid,
-        route: Option<&RouteValue>,
-        hop: &NextHop,
-        draft: &mut Draft,
-    ) -> Result<(), DraftFull> {
-        draft.keep(Span { start: self.head.message_start, end: valid.end })?;
-        self.write_via(hop, draft)?;
-        self.via.stamp(self.inbound.bytes, self.inbound.peer, draft)?;
-        match &valid.max_forwards {
-            Some(found) => draft.replace(found.value, format_args!("{}", found.hops - 1))?,
-            None => draft.insert(self.above_vias(), format_args!("Max-Forwards: {DEFAULT_MAX_FORWARDS}\r\n"))?,
-        }
-        route::remove_above(route, self.head, draft)
-    }
-
-    fn write_via(&self, hop: &NextHop, draft: &mut Draft) -> Result<(), DraftFull> {
-        let (message, keys) = (self.inbound.bytes, self.snapshot.keys());
-        let Some(listener) = self.snapshot.listener(hop.listener) else { return Err(DraftFull) };
-        let branch = branch::of_request(&keys.branch, message, self.head, &self.via, self.uri.of(message));
-        let path = ReturnPath { listener: self.inbound.listener, local: self.snapshot.source_of_answer(self.inbound) };
-        let token = path.sign(&keys.path, branch.as_bytes(), self.via.answer_address(self.inbound.peer));
-        let text =
-            [listener.via_start(), branch.as_bytes(), b";", OWN_PARAMETER.as_bytes(), b"=", token.as_bytes(), b"\r\n"];
-        draft.insert_bytes(self.above_vias(), &text)
-    }
-
-    fn above_vias(&self) -> Span {
-        self.head.first(HeaderName::Via).map_or(Span::default(), |field| field.line.before())
+    /// The member of the pool that sent the request.
+    pub(super) fn sender(&self) -> Option<BackendIndex> {
+        self.snapshot.pool().by_source(self.inbound.peer)
     }
 
     /// Answers the request itself. An ACK is never answered (§8.2.6.1).
@@ -209,19 +150,28 @@ impl Request<'_> {
         if self.method == Method::Ack {
             return Verdict::Drop(refusal.fault.map_or(DropReason::AckRefused, DropReason::Malformed));
         }
+        if self.is_unanswerable() {
+            return Verdict::Drop(DropReason::Malformed(refusal.fault.unwrap_or(Fault::Header(HeaderName::CallId))));
+        }
         draft.clear();
-        let tag = branch::own_tag(&self.snapshot.keys().tag, self.inbound.bytes, self.head, &self.via);
         let reply = Reply {
             status: refusal.status,
             detail: refusal.detail,
-            tag: &tag,
+            tag: &self.own_tag(self.snapshot.keys().current()),
             has_tag: self.to_tag().is_some(),
-            headers: if refusal.status == Status::Ok { OPTIONS_HEADERS } else { "" },
+            headers: refusal.headers,
         };
         match reply.write(self.inbound.bytes, self.head, &self.via, self.inbound.peer, draft) {
             Ok(()) => Verdict::Answer { hop: self.way_back(), status: refusal.status, fault: refusal.fault },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
         }
+    }
+
+    /// Nobody could match an answer that has none of the headers that make a transaction or dialog: such a request is no user
+    /// agent's, and an answer would be longer than it.
+    fn is_unanswerable(&self) -> bool {
+        use HeaderName::{CSeq, CallId, From, To};
+        [CallId, CSeq, From, To].into_iter().all(|name| self.head.first(name).is_none())
     }
 
     fn way_back(&self) -> NextHop {
@@ -234,8 +184,12 @@ impl Request<'_> {
         parse_tag(self.inbound.bytes, to.value).ok()?
     }
 
+    fn own_tag(&self, keys: &SigningKeys) -> branch::Tag {
+        branch::own_tag(&keys.tag, self.inbound.bytes, self.head, &self.via)
+    }
+
     fn has_own_tag(&self) -> bool {
-        let own = || branch::own_tag(&self.snapshot.keys().tag, self.inbound.bytes, self.head, &self.via);
-        self.to_tag().is_some_and(|tag| branch::may_be_own_tag(tag) && tag == own().as_bytes())
+        let Some(tag) = self.to_tag().filter(|tag| branch::may_be_own_tag(tag)) else { return false };
+        self.snapshot.keys().find(|keys| (self.own_tag(keys).as_bytes() == tag).then_some(())).is_some()
     }
 }

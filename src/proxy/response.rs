@@ -10,14 +10,14 @@ use crate::sip::via::{MAGIC_COOKIE, Via};
 use super::branch;
 use super::inbound::Inbound;
 use super::snapshot::Snapshot;
-use super::token::ReturnPath;
+use super::token::return_path::ReturnPath;
 use super::validate::message_end;
 use super::verdict::{DropReason, Fault, NextHop, Verdict};
 
 /// Decides about a response with a well-formed first line.
 pub(super) fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, draft: &mut Draft) -> Verdict {
     match route(snapshot, inbound, head, draft) {
-        Ok(hop) => Verdict::Forward { hop, to: snapshot.side_of(hop.to.ip()), backend: None },
+        Ok(hop) => Verdict::Forward { hop, to: snapshot.side_of(hop.to), backend: None },
         Err(reason) => Verdict::Drop(reason),
     }
 }
@@ -50,13 +50,15 @@ fn via_below(message: &[u8], head: &Head, top: &Field, own: &Via) -> Result<Via,
 
 /// Whether the topmost Via is ours, on a response to a request that we forwarded, that goes back where that came from.
 fn verify(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, own: &Via, below: &Via) -> Option<ReturnPath> {
-    let (message, keys) = (inbound.bytes, snapshot.keys());
+    let message = inbound.bytes;
     let token = own.own?.of(message);
     let branch = &own.rfc3261_branch(message)?[MAGIC_COOKIE.len()..];
     let to = below.stamped_address(message)?;
-    let path = ReturnPath::verify(&keys.path, token, branch, to)?;
-    snapshot.listener(path.listener)?;
-    branch::verifies(&keys.branch, message, head, below, branch).then_some(path)
+    let path = snapshot.keys().find(|keys| {
+        let path = ReturnPath::verify(&keys.path, token, branch, to)?;
+        branch::verifies(&keys.branch, message, head, below, branch).then_some(path)
+    })?;
+    snapshot.listener(path.listener).map(|_| path)
 }
 
 fn write(head: &Head, top: &Field, own: &Via, end: u32, draft: &mut Draft) -> Result<(), DraftFull> {

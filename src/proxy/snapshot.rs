@@ -10,6 +10,7 @@ use crate::balance::table::Table;
 use crate::sip::via::{MAGIC_COOKIE, parse_ip};
 use crate::sip::{Span, Transport};
 
+use super::hash_key::HashRules;
 use super::inbound::{Inbound, ListenerIndex, Side};
 use super::keys::Keys;
 
@@ -20,7 +21,46 @@ pub struct Snapshot {
     pool: Pool,
     table: Table,
     keys: Keys,
-    trusted: Vec<IpNet>,
+    policy: Policy,
+}
+
+/// What the operator wants where the rules leave a choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Networks whose requests are a backend's.
+    pub trusted: Vec<IpNet>,
+    /// Whether a source is a backend only at its very port, not at any port of its address.
+    pub match_ports: bool,
+    /// Whether dialogs stay on the way through Viaduct.
+    pub record_route: bool,
+    /// Whether registrations do.
+    pub path: PathMode,
+    /// What becomes of a dialog whose backend is gone for good.
+    pub on_lost_pin: OnLostPin,
+    /// What of a request is hashed.
+    pub hash: HashRules,
+}
+
+/// Which REGISTER requests get a Path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathMode {
+    /// None.
+    Off,
+    /// All.
+    On,
+    /// Those of clients that support it and cannot be reached without.
+    #[default]
+    Auto,
+}
+
+/// What becomes of an in-dialog request whose backend is gone from the pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLostPin {
+    /// It goes to the Call-ID's owner, which may know the dialog from a shared store.
+    #[default]
+    Rehash,
+    /// It is answered 481.
+    Refuse,
 }
 
 /// A socket that SIP is received on and sent from.
@@ -34,7 +74,28 @@ pub struct Listener {
     pub advertised_host: String,
     /// The port that others reach it by.
     pub advertised_port: u16,
+    /// Every host and port by which a Route or Request-URI may name it, besides the address it is bound to.
+    names: Vec<Name>,
     via_start: Bytes,
+}
+
+/// A host and port, the host also as an address where it is one: nothing is parsed while messages are looked at.
+#[derive(Clone, Debug)]
+struct Name {
+    host: String,
+    ip: Option<IpAddr>,
+    port: u16,
+}
+
+impl Name {
+    fn new(host: &str, port: u16) -> Self {
+        Name { host: host.to_owned(), ip: parse_ip(host.as_bytes()), port }
+    }
+
+    fn is(&self, host: &[u8], ip: Option<IpAddr>, port: u16) -> bool {
+        let same_ip = ip.is_some() && ip == self.ip;
+        self.port == port && (same_ip || self.host.as_bytes().eq_ignore_ascii_case(host))
+    }
 }
 
 impl Listener {
@@ -43,8 +104,15 @@ impl Listener {
         let cookie = String::from_utf8_lossy(MAGIC_COOKIE);
         let token = transport.via_token();
         let via = format!("Via: SIP/2.0/{token} {advertised_host}:{advertised_port};rport;branch={cookie}");
+        let names = vec![Name::new(advertised_host, advertised_port)];
         let advertised_host = advertised_host.to_owned();
-        Listener { transport, address, advertised_host, advertised_port, via_start: via.into() }
+        Listener { transport, address, advertised_host, advertised_port, names, via_start: via.into() }
+    }
+
+    /// The same, known by one more name: as an outbound proxy's name in clients' Routes, or an address before translation.
+    pub fn with_alias(mut self, host: &str, port: u16) -> Self {
+        self.names.push(Name::new(host, port));
+        self
     }
 
     /// Our Via on a message that leaves here, up to and with the branch's cookie. It asks for `rport`, so that answers
@@ -61,9 +129,9 @@ impl Listener {
 
 impl Snapshot {
     /// A snapshot of these. The table is made here, which takes a few milliseconds a backend.
-    pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, trusted: Vec<IpNet>) -> Self {
+    pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, policy: Policy) -> Self {
         let table = Table::new(&keys.table, &pool);
-        Snapshot { listeners, pool, table, keys, trusted }
+        Snapshot { listeners, pool, table, keys, policy }
     }
 
     /// The listeners, in the order of the configuration.
@@ -86,13 +154,18 @@ impl Snapshot {
         &self.keys
     }
 
+    /// What the operator wants where the rules leave a choice.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The side that a source is on.
-    pub fn side_of(&self, ip: IpAddr) -> Side {
-        if self.pool.has_ip(ip) || self.trusted.iter().any(|network| network.contains(&ip)) {
-            Side::Backend
-        } else {
-            Side::Client
-        }
+    pub fn side_of(&self, source: SocketAddr) -> Side {
+        let Policy { match_ports, trusted, .. } = &self.policy;
+        let is_member =
+            if *match_ports { self.pool.by_address(source).is_some() } else { self.pool.has_ip(source.ip()) };
+        let is_trusted = || trusted.iter().any(|network| network.contains(&source.ip()));
+        if is_member || is_trusted() { Side::Backend } else { Side::Client }
     }
 
     /// That listener.
@@ -115,19 +188,16 @@ impl Snapshot {
         inbound.local.filter(|_| self.listener(inbound.listener).is_some_and(Listener::is_wildcard))
     }
 
-    /// Whether a host and port name Viaduct: a listener's own address, its advertised one, or, where the listener that
-    /// received the message is bound to all addresses, the one that the message was sent to.
+    /// Whether a host and port name Viaduct: a listener's own address, one of its names, or, where a listener is bound to
+    /// all addresses, the address that the message was sent to with that listener's port.
     pub(super) fn is_own(&self, host: Span, port: u16, inbound: &Inbound<'_>) -> bool {
         let host = host.of(inbound.bytes);
         let ip = parse_ip(host);
-        let bound = |listener: &Listener| listener.address.port() == port && ip == Some(listener.address.ip());
-        let advertised = |listener: &Listener| {
-            let named = listener.advertised_host.as_bytes();
-            listener.advertised_port == port
-                && (named.eq_ignore_ascii_case(host) || ip.is_some() && ip == parse_ip(named))
-        };
-        let wildcard = self.listener(inbound.listener).filter(|listener| listener.is_wildcard());
-        self.listeners.iter().any(|listener| bound(listener) || advertised(listener))
-            || wildcard.is_some_and(|listener| listener.address.port() == port && ip.is_some() && ip == inbound.local)
+        let sent_to = ip.is_some() && ip == inbound.local;
+        self.listeners.iter().any(|listener| {
+            let bound = listener.address.port() == port
+                && (ip == Some(listener.address.ip()) || sent_to && listener.is_wildcard());
+            bound || listener.names.iter().any(|name| name.is(host, ip, port))
+        })
     }
 }

@@ -30,15 +30,17 @@ pub(super) struct Refusal {
     pub(super) status: Status,
     pub(super) detail: Option<&'static str>,
     pub(super) fault: Option<Fault>,
+    /// Headers of the answer's own, each with its line end.
+    pub(super) headers: &'static str,
 }
 
 impl Refusal {
     pub(super) fn new(status: Status) -> Self {
-        Refusal { status, detail: None, fault: None }
+        Refusal { status, detail: None, fault: None, headers: "" }
     }
 
     pub(super) fn because(status: Status, detail: &'static str) -> Self {
-        Refusal { status, detail: Some(detail), fault: None }
+        Refusal { detail: Some(detail), ..Refusal::new(status) }
     }
 
     pub(super) fn malformed(fault: Fault) -> Self {
@@ -47,7 +49,7 @@ impl Refusal {
             Fault::RequestUri => "Request-URI",
             _ => "Request-Line",
         };
-        Refusal { status: Status::BadRequest, detail: Some(detail), fault: Some(fault) }
+        Refusal { fault: Some(fault), ..Refusal::because(Status::BadRequest, detail) }
     }
 }
 
@@ -98,6 +100,8 @@ fn required(head: &Head, name: HeaderName) -> Result<&Field, Refusal> {
 
 fn max_forwards(message: &[u8], head: &Head) -> Result<Option<MaxForwards>, Refusal> {
     let Some(field) = head.first(HeaderName::MaxForwards) else { return Ok(None) };
-    let hops = parse_number(message, field.value).ok_or(Refusal::malformed(Fault::Header(HeaderName::MaxForwards)))?;
+    // §20.22: 0 to 255.
+    let hops = parse_number(message, field.value).filter(|hops| *hops <= 255);
+    let hops = hops.ok_or(Refusal::malformed(Fault::Header(HeaderName::MaxForwards)))?;
     Ok(Some(MaxForwards { value: field.value, hops }))
 }

@@ -18,6 +18,35 @@ pub struct Decision {
     pub side: Side,
     /// What is done with it.
     pub verdict: Verdict,
+    /// The token of ours in it that was found damaged or forged. It counts as none.
+    pub rejected: Option<RejectedToken>,
+}
+
+/// A token of ours that does not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectedToken {
+    /// In a Record-Route: the dialog's pin.
+    Pin,
+    /// In a Path: the client's flow.
+    Flow,
+}
+
+impl RejectedToken {
+    /// Both, in the order of [`RejectedToken::index`].
+    pub const ALL: [RejectedToken; 2] = [RejectedToken::Pin, RejectedToken::Flow];
+
+    /// Its place in [`RejectedToken::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// As a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            RejectedToken::Pin => "pin",
+            RejectedToken::Flow => "flow",
+        }
+    }
 }
 
 /// What is done with a message. Exactly one of these, for every message that comes in.
@@ -122,8 +151,6 @@ pub enum DropReason {
     ResponseExhausted,
     /// An ACK that would have been refused, had it been another request. An ACK is never answered (§8.2.6.1).
     AckRefused,
-    /// No listener can send to the next hop: none has its address family.
-    NoListener,
     /// The outgoing message needs more edits or more text of ours than a draft has room for.
     DraftFull,
 }

@@ -35,14 +35,14 @@ pub fn make(settings: &Settings) -> Result<Plan, ConfigError> {
         SecretSetting::Set(secret) => secret,
         SecretSetting::Missing => random_secret()?,
     };
-    let keys = Keys::derive(&secret).map_err(|error| secret_error(&error))?;
+    let keys = Keys::rotating(&secret, &settings.secrets_accepted()?, &secret).map_err(|error| secret_error(&error))?;
     let pool = pool(settings)?;
     let (addresses, in_use) = claim(settings)?;
     let listeners = listeners(settings, &addresses, &pool)?;
     reachable(&listeners, &pool)?;
     no_loop(&listeners, &pool)?;
     let digest = digest(&keys, &pool, settings);
-    Ok(Plan { snapshot: Snapshot::new(listeners, pool, keys, settings.trusted.0.clone()), digest, in_use })
+    Ok(Plan { snapshot: Snapshot::new(listeners, pool, keys, settings.policy()), digest, in_use })
 }
 
 /// Opens a socket for each listener and shard. A listener that another program has is an error: with a shared port each
@@ -142,7 +142,11 @@ fn claim(settings: &Settings) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), Conf
 }
 
 fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<Vec<Listener>, ConfigError> {
-    settings.listen.0.iter().zip(bound).map(|(listen, bound)| listener(listen, *bound, pool)).collect()
+    let with_aliases = |(listen, bound): (&Listen, &SocketAddr)| {
+        let listener = listener(listen, *bound, pool)?;
+        Ok(listen.aliases.iter().fold(listener, |listener, alias| listener.with_alias(&alias.host, alias.port)))
+    };
+    settings.listen.0.iter().zip(bound).map(with_aliases).collect()
 }
 
 fn listener(listen: &Listen, bound: SocketAddr, pool: &Pool) -> Result<Listener, ConfigError> {
@@ -227,7 +231,7 @@ fn digest(keys: &Keys, pool: &Pool, settings: &Settings) -> String {
     let mut sha = Sha256::new();
     let mut take = |text: String| sha.update(format!("{}:{text}", text.len()));
     take(format!("{:x}", keys.table.hash(b"digest")));
-    for Listen { transport, address, advertise } in &settings.listen.0 {
+    for Listen { transport, address, advertise, .. } in &settings.listen.0 {
         let advertised = advertise.as_ref().map_or_else(String::new, ToString::to_string);
         take(format!("{} {} {advertised}", transport.label(), address.port()));
     }

@@ -65,11 +65,16 @@ impl Draft {
 
     /// Puts several texts in at one place, as [`Draft::insert`] does, without formatting.
     pub fn insert_bytes(&mut self, place: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
+        self.replace_bytes(place.before(), texts)
+    }
+
+    /// Puts several texts in the place of a part of the incoming message.
+    pub fn replace_bytes(&mut self, span: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
         let start = self.text.len();
         for text in texts {
             self.text.try_extend_from_slice(text).map_err(|_| DraftFull)?;
         }
-        self.splice(place.before(), Some(Span::new(start, self.text.len())))
+        self.splice(span, Some(Span::new(start, self.text.len())))
     }
 
     /// Takes a part of the incoming message out.

@@ -17,11 +17,17 @@ pub enum HeaderName {
     CSeq,
     ContentLength,
     ProxyRequire,
+    Supported,
+    Contact,
+    Path,
+    Replaces,
+    Join,
+    TargetDialog,
 }
 
 impl HeaderName {
     /// Every one, in the order of its discriminant.
-    pub const ALL: [HeaderName; 10] = [
+    pub const ALL: [HeaderName; 16] = [
         HeaderName::Via,
         HeaderName::Route,
         HeaderName::RecordRoute,
@@ -32,6 +38,12 @@ impl HeaderName {
         HeaderName::CSeq,
         HeaderName::ContentLength,
         HeaderName::ProxyRequire,
+        HeaderName::Supported,
+        HeaderName::Contact,
+        HeaderName::Path,
+        HeaderName::Replaces,
+        HeaderName::Join,
+        HeaderName::TargetDialog,
     ];
 
     /// How many there are.
@@ -50,6 +62,12 @@ impl HeaderName {
             HeaderName::CSeq => "cseq",
             HeaderName::ContentLength => "content_length",
             HeaderName::ProxyRequire => "proxy_require",
+            HeaderName::Supported => "supported",
+            HeaderName::Contact => "contact",
+            HeaderName::Path => "path",
+            HeaderName::Replaces => "replaces",
+            HeaderName::Join => "join",
+            HeaderName::TargetDialog => "target_dialog",
         }
     }
 
@@ -66,6 +84,12 @@ impl HeaderName {
             HeaderName::CSeq => "CSeq",
             HeaderName::ContentLength => "Content-Length",
             HeaderName::ProxyRequire => "Proxy-Require",
+            HeaderName::Supported => "Supported",
+            HeaderName::Contact => "Contact",
+            HeaderName::Path => "Path",
+            HeaderName::Replaces => "Replaces",
+            HeaderName::Join => "Join",
+            HeaderName::TargetDialog => "Target-Dialog",
         }
     }
 }
@@ -75,18 +99,26 @@ impl HeaderName {
 fn candidates(first: u8) -> &'static [(&'static [u8], HeaderName)] {
     match first.to_ascii_lowercase() {
         b'v' => &[(b"via", HeaderName::Via), (b"v", HeaderName::Via)],
-        b'r' => &[(b"route", HeaderName::Route), (b"record-route", HeaderName::RecordRoute)],
-        b'm' => &[(b"max-forwards", HeaderName::MaxForwards)],
+        b'r' => &[
+            (b"route", HeaderName::Route),
+            (b"record-route", HeaderName::RecordRoute),
+            (b"replaces", HeaderName::Replaces),
+        ],
+        b'm' => &[(b"max-forwards", HeaderName::MaxForwards), (b"m", HeaderName::Contact)],
         b'f' => &[(b"from", HeaderName::From), (b"f", HeaderName::From)],
-        b't' => &[(b"to", HeaderName::To), (b"t", HeaderName::To)],
+        b't' => &[(b"to", HeaderName::To), (b"t", HeaderName::To), (b"target-dialog", HeaderName::TargetDialog)],
         b'i' => &[(b"i", HeaderName::CallId)],
         b'c' => &[
             (b"cseq", HeaderName::CSeq),
             (b"call-id", HeaderName::CallId),
+            (b"contact", HeaderName::Contact),
             (b"content-length", HeaderName::ContentLength),
         ],
         b'l' => &[(b"l", HeaderName::ContentLength)],
-        b'p' => &[(b"proxy-require", HeaderName::ProxyRequire)],
+        b'p' => &[(b"path", HeaderName::Path), (b"proxy-require", HeaderName::ProxyRequire)],
+        b's' => &[(b"supported", HeaderName::Supported)],
+        b'k' => &[(b"k", HeaderName::Supported)],
+        b'j' => &[(b"join", HeaderName::Join)],
         _ => &[],
     }
 }
@@ -154,6 +186,39 @@ pub fn parse_tag(message: &[u8], value: Span) -> Result<Option<&[u8]>, Malformed
     if cursor.is_at_end() { Ok(None) } else { Err(MalformedAddress) }
 }
 
+/// The URI in a From, To or Contact value: between the brackets, or up to the parameters where there are none (§20.10).
+pub fn address_uri(message: &[u8], value: Span) -> Option<Span> {
+    let mut cursor = Cursor::new(message, value);
+    cursor.skip_lws();
+    if cursor.peek() == Some(b'"') {
+        cursor.quoted()?;
+    }
+    let before = cursor;
+    cursor.take_while(|byte| !matches!(byte, b'<' | b';' | b','));
+    if cursor.take(b'<') {
+        let uri = cursor.take_while(|byte| byte != b'>');
+        return (!uri.is_empty() && cursor.take(b'>')).then_some(uri);
+    }
+    let mut bare = before;
+    let uri = bare.take_while(|byte| !matches!(byte, b';' | b',') && !is_lws(byte));
+    (!uri.is_empty()).then_some(uri)
+}
+
+/// Whether a list of option tags has this one (§20.37).
+pub fn has_option_tag(message: &[u8], value: Span, tag: &str) -> bool {
+    value.of(message).split(|byte| *byte == b',').any(|item| {
+        let trimmed: &[u8] = item.trim_ascii();
+        trimmed.eq_ignore_ascii_case(tag.as_bytes())
+    })
+}
+
+/// The Call-ID that a Replaces, Join or Target-Dialog value names: what stands before its parameters (RFC 3891 §6.1, RFC
+/// 3911 §7.1, RFC 4538 §7).
+pub fn named_call_id(message: &[u8], value: Span) -> Option<&[u8]> {
+    let named = value.of(message).split(|byte| *byte == b';').next()?.trim_ascii();
+    (!named.is_empty()).then_some(named)
+}
+
 /// A value that should be a name-addr or an addr-spec is neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedAddress;
@@ -196,7 +261,7 @@ mod tests {
         ] {
             assert_eq!(recognise(line), Some((name, at)));
         }
-        for line in [&b"Viag: x"[..], b"Via", b"", b"X-Via: y", b"Contact: z", b"To-Do: q"] {
+        for line in [&b"Viag: x"[..], b"Via", b"", b"X-Via: y", b"Content-Type: z", b"To-Do: q"] {
             assert_eq!(recognise(line), None);
         }
     }
@@ -212,6 +277,26 @@ mod tests {
         {
             assert_eq!(parse(value), None);
         }
+    }
+
+    #[test]
+    fn a_uri_is_found_with_and_without_brackets() {
+        let uri = |value: &'static str| {
+            address_uri(value.as_bytes(), whole(value.as_bytes())).map(|uri| uri.of(value.as_bytes()))
+        };
+        assert_eq!(uri("\"A, <B>\" <sip:a@b;x>;expires=1, <sip:c>"), Some(&b"sip:a@b;x"[..]));
+        assert_eq!(uri("sip:a@b;expires=1"), Some(&b"sip:a@b"[..]));
+        assert_eq!(uri("*"), Some(&b"*"[..]));
+        assert_eq!(uri("<sip:a"), None);
+    }
+
+    #[test]
+    fn option_tags_and_named_dialogs_are_found() {
+        let value = b"100rel , PATH,\r\n outbound";
+        assert!(["path", "outbound", "100rel"].iter().all(|tag| has_option_tag(value, whole(value), tag)));
+        assert!(!has_option_tag(value, whole(value), "out"));
+        let value = b"98732@sip.example.com ;from-tag=r33th4x0r;to-tag=ff87ff";
+        assert_eq!(named_call_id(value, whole(value)), Some(&b"98732@sip.example.com"[..]));
     }
 
     #[test]

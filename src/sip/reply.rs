@@ -13,21 +13,29 @@ use super::via::Via;
 pub enum Status {
     Ok,
     BadRequest,
+    Forbidden,
     UnsupportedUriScheme,
     BadExtension,
+    FlowFailed,
+    NoSuchCall,
     TooManyHops,
+    ServerError,
     ServiceUnavailable,
     VersionNotSupported,
 }
 
 impl Status {
     /// Every status, in the order of [`Status::index`].
-    pub const ALL: [Status; 7] = [
+    pub const ALL: [Status; 11] = [
         Status::Ok,
         Status::BadRequest,
+        Status::Forbidden,
         Status::UnsupportedUriScheme,
         Status::BadExtension,
+        Status::FlowFailed,
+        Status::NoSuchCall,
         Status::TooManyHops,
+        Status::ServerError,
         Status::ServiceUnavailable,
         Status::VersionNotSupported,
     ];
@@ -42,9 +50,13 @@ impl Status {
         match self {
             Status::Ok => 200,
             Status::BadRequest => 400,
+            Status::Forbidden => 403,
             Status::UnsupportedUriScheme => 416,
             Status::BadExtension => 420,
+            Status::FlowFailed => 430,
+            Status::NoSuchCall => 481,
             Status::TooManyHops => 483,
+            Status::ServerError => 500,
             Status::ServiceUnavailable => 503,
             Status::VersionNotSupported => 505,
         }
@@ -55,9 +67,13 @@ impl Status {
         match self {
             Status::Ok => "OK",
             Status::BadRequest => "Bad Request",
+            Status::Forbidden => "Forbidden",
             Status::UnsupportedUriScheme => "Unsupported URI Scheme",
             Status::BadExtension => "Bad Extension",
+            Status::FlowFailed => "Flow Failed",
+            Status::NoSuchCall => "Call/Transaction Does Not Exist",
             Status::TooManyHops => "Too Many Hops",
+            Status::ServerError => "Server Internal Error",
             Status::ServiceUnavailable => "Service Unavailable",
             Status::VersionNotSupported => "Version Not Supported",
         }

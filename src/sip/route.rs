@@ -1,5 +1,7 @@
 //! Route values one by one, wherever commas and header lines divide them (§20.34, §7.3.1).
 
+use arrayvec::ArrayVec;
+
 use super::Span;
 use super::cursor::Cursor;
 use super::draft::{Draft, DraftFull};
@@ -16,8 +18,8 @@ pub struct RouteValue {
     next: Option<u32>,
     /// The header it stands in.
     field: Field,
-    /// Where in the message it begins.
-    start: u32,
+    /// All of it: display name, URI and header parameters.
+    pub value: Span,
 }
 
 /// A Route header that cannot be read.
@@ -31,31 +33,68 @@ pub fn topmost(message: &[u8], head: &Head) -> Result<Option<RouteValue>, Malfor
 
 /// Takes every Route value above `kept` out of the message; all of them where `kept` is `None`.
 pub fn remove_above(kept: Option<&RouteValue>, head: &Head, draft: &mut Draft) -> Result<(), DraftFull> {
+    let mut lines: Option<Span> = None;
     for field in head.all(HeaderName::Route) {
-        match kept {
-            Some(kept) if kept.field.line == field.line => {
-                return draft.delete(Span { start: field.value.start, end: kept.start });
-            }
-            _ => draft.delete(field.line)?,
+        if let Some(kept) = kept.filter(|kept| kept.field.line == field.line) {
+            draft.delete(Span { start: field.value.start, end: kept.value.start })?;
+            break;
+        }
+        // Lines that follow each other come out in one piece.
+        match &mut lines {
+            Some(lines) if lines.end == field.line.start => lines.end = field.line.end,
+            _ => lines.replace(field.line).map_or(Ok(()), |lines| draft.delete(lines))?,
         }
     }
-    Ok(())
+    lines.map_or(Ok(()), |lines| draft.delete(lines))
+}
+
+/// The most Route values that are written anew for a strict router. A route set has a value a proxy on the way.
+pub const MAX_REWRITTEN: usize = 32;
+
+/// All Route values from `first` on; `None` where they are more than [`MAX_REWRITTEN`].
+pub fn all_from(first: RouteValue, message: &[u8], head: &Head) -> Result<Option<Values>, MalformedRoute> {
+    let mut values = Values::new();
+    let mut next = Some(first);
+    while let Some(value) = next {
+        if values.try_push(value).is_err() {
+            return Ok(None);
+        }
+        next = value.below(message, head)?;
+    }
+    Ok(Some(values))
+}
+
+/// Route values in order.
+pub type Values = ArrayVec<RouteValue, MAX_REWRITTEN>;
+
+/// Writes the Route values of a message anew: these, each in a header of its own, in the place `place`; and takes all that
+/// came out. Only for strict routers, where values change their order.
+pub fn rewrite(values: &[&[u8]], place: Span, head: &Head, draft: &mut Draft) -> Result<(), DraftFull> {
+    for value in values {
+        draft.insert_bytes(place, &[b"Route: ", value, b"\r\n"])?;
+    }
+    remove_above(None, head, draft)
 }
 
 impl RouteValue {
+    /// Whether it stands in the same place of the message as another.
+    pub fn is(&self, other: &RouteValue) -> bool {
+        self.value == other.value
+    }
+
     /// The value below this one, in the same header or the next.
     pub fn below(&self, message: &[u8], head: &Head) -> Result<Option<RouteValue>, MalformedRoute> {
         if let Some(start) = self.next {
             return parse(message, self.field, start).map(Some);
         }
-        let next = head.all(HeaderName::Route).find(|field| field.line.start >= self.field.line.end);
-        next.map(|field| parse(message, *field, field.value.start)).transpose()
+        head.below(&self.field).map(|field| parse(message, *field, field.value.start)).transpose()
     }
 }
 
 fn parse(message: &[u8], field: Field, start: u32) -> Result<RouteValue, MalformedRoute> {
     let mut cursor = Cursor::new(message, Span { start, end: field.value.end });
     cursor.skip_lws();
+    let start = cursor.at();
     if cursor.peek() == Some(b'"') {
         cursor.quoted().ok_or(MalformedRoute)?;
     }
@@ -69,11 +108,12 @@ fn parse(message: &[u8], field: Field, start: u32) -> Result<RouteValue, Malform
     }
     let uri = Uri::parse(message, span).ok_or(MalformedRoute)?;
     skip_parameters(&mut cursor)?;
+    let value = Span::new(start, cursor.at());
     let next = cursor.take_separator(b',').then(|| cursor.at() as u32);
     if next.is_none() && !cursor.is_at_end() {
         return Err(MalformedRoute);
     }
-    Ok(RouteValue { uri, next, field, start })
+    Ok(RouteValue { uri, next, field, value })
 }
 
 fn skip_parameters(cursor: &mut Cursor<'_>) -> Result<(), MalformedRoute> {

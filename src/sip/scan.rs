@@ -142,6 +142,12 @@ impl Head {
         }
     }
 
+    /// The first header of that name below `field`.
+    pub fn below(&self, field: &Field) -> Option<&Field> {
+        let from = self.fields.partition_point(|other| other.line.start <= field.line.start);
+        self.fields[from..].iter().find(|other| other.name == field.name)
+    }
+
     /// All headers of that name, from the top.
     pub fn all(&self, name: HeaderName) -> impl Iterator<Item = &Field> {
         let from = match self.first[name as usize] {
@@ -157,8 +163,10 @@ impl Head {
     }
 }
 
+/// Only what must stand once and is read here is held to it; the rest is the backends' to judge.
 fn may_repeat(name: HeaderName) -> bool {
-    matches!(name, HeaderName::Via | HeaderName::Route | HeaderName::RecordRoute | HeaderName::ProxyRequire)
+    use HeaderName::{CSeq, CallId, ContentLength, From, MaxForwards, To};
+    !matches!(name, MaxForwards | From | To | CallId | CSeq | ContentLength)
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {

@@ -27,6 +27,21 @@ pub struct Uri {
     pub host: Span,
     /// The port, if one is written.
     pub port: Option<u16>,
+    /// All of it.
+    pub span: Span,
+    /// What its parameters say.
+    pub parameters: Parameters,
+}
+
+/// The parameters that routing reads (§19.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// `lr`, with or without a value: the URI is a loose router's.
+    pub is_loose: bool,
+    /// The value of `transport`.
+    pub transport: Option<Span>,
+    /// The value of `maddr`: the address to send to in the host's place.
+    pub maddr: Option<Span>,
 }
 
 impl Uri {
@@ -39,13 +54,21 @@ impl Uri {
         }
         let scheme = scheme(name.of(message));
         if !matches!(scheme, Scheme::Sip | Scheme::Sips) {
-            return Some(Uri { scheme, user: None, host: span.after(), port: None });
+            return Some(Uri {
+                scheme,
+                user: None,
+                host: span.after(),
+                port: None,
+                span,
+                parameters: Parameters::default(),
+            });
         }
         let user = take_user(&mut cursor);
         let host = cursor.host()?;
         let port = if cursor.take(b':') { Some(cursor.port()?) } else { None };
         let ends = matches!(cursor.peek(), None | Some(b';' | b'?'));
-        ends.then_some(Uri { scheme, user, host, port })
+        let parameters = parameters(message, cursor);
+        ends.then_some(Uri { scheme, user, host, port, span, parameters })
     }
 
     /// The port, or the scheme's default over UDP and TCP (§19.1.2).
@@ -61,6 +84,21 @@ fn scheme(name: &[u8]) -> Scheme {
         name if name.eq_ignore_ascii_case(b"tel") || name.eq_ignore_ascii_case(b"urn") => Scheme::Other,
         _ => Scheme::Unknown,
     }
+}
+
+fn parameters(message: &[u8], mut cursor: Cursor<'_>) -> Parameters {
+    let mut parameters = Parameters::default();
+    while cursor.take(b';') {
+        let name = cursor.take_while(|byte| !matches!(byte, b';' | b'=' | b'?')).of(message);
+        let value = cursor.take(b'=').then(|| cursor.take_while(|byte| !matches!(byte, b';' | b'?')));
+        match name {
+            name if name.eq_ignore_ascii_case(b"lr") => parameters.is_loose = true,
+            name if name.eq_ignore_ascii_case(b"transport") => parameters.transport = value,
+            name if name.eq_ignore_ascii_case(b"maddr") => parameters.maddr = value,
+            _ => {}
+        }
+    }
+    parameters
 }
 
 /// Takes `user[:password]@`. An `@` may stand in the user part only escaped (§25.1), so the first one ends it; `;` and
@@ -98,6 +136,21 @@ mod tests {
         );
         assert_eq!(parts("sip:10.0.0.1;lr"), Some((Scheme::Sip, None, "10.0.0.1", None)));
         assert_eq!(parts("sip:a;x=y?z@h"), Some((Scheme::Sip, Some("a;x=y?z"), "h", None)));
+    }
+
+    #[test]
+    fn a_loose_router_is_known_by_lr() {
+        let loose = |text: &str| Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap().parameters.is_loose;
+        assert!(loose("sip:h;lr") && loose("sip:h;transport=udp;LR=on;x") && loose("sip:u@h:1;a;lr?x=y"));
+        assert!(!loose("sip:h") && !loose("sip:lr@h;lrx;x=lr") && !loose("sip:h?lr"));
+    }
+
+    #[test]
+    fn the_parameters_that_steer_are_found() {
+        let text = b"sip:h;Transport=TCP;x;maddr=239.1.1.1?y";
+        let parameters = Uri::parse(text, Span::new(0, text.len())).unwrap().parameters;
+        assert_eq!(parameters.transport.map(|span| span.of(text)), Some(&b"TCP"[..]));
+        assert_eq!(parameters.maddr.map(|span| span.of(text)), Some(&b"239.1.1.1"[..]));
     }
 
     #[test]

@@ -96,13 +96,12 @@ impl Via {
         }
         let parameter = Parameter { whole: Span::new(start, end), value };
         match name.of(message) {
-            name if name.eq_ignore_ascii_case(b"branch") => self.branch = value,
-            name if name.eq_ignore_ascii_case(b"received") => self.received = Some(parameter),
-            name if name.eq_ignore_ascii_case(b"rport") => self.rport = Some(parameter),
-            name if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => self.own = value,
-            _ => {}
+            name if name.eq_ignore_ascii_case(b"branch") => once(&mut self.branch, value),
+            name if name.eq_ignore_ascii_case(b"received") => once(&mut self.received, Some(parameter)),
+            name if name.eq_ignore_ascii_case(b"rport") => once(&mut self.rport, Some(parameter)),
+            name if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => once(&mut self.own, value),
+            _ => Some(()),
         }
-        Some(())
     }
 
     /// The branch, if it was made by RFC 3261's rules: with the cookie and something behind it.
@@ -122,8 +121,9 @@ impl Via {
     ///
     /// A `maddr` is not followed: it would let a stranger choose who is sent the response.
     pub fn answer_address(&self, peer: SocketAddr) -> SocketAddr {
-        let port = if self.rport.is_some() { peer.port() } else { self.port_or_default() };
-        SocketAddr::new(peer.ip(), port)
+        let mut to = peer;
+        to.set_port(if self.rport.is_some() { peer.port() } else { self.port_or_default() });
+        to
     }
 
     /// The same address, read from a Via that [`Via::stamp`] has completed; `None` where it names no address.
@@ -155,6 +155,13 @@ impl Via {
         }
         Ok(())
     }
+}
+
+/// Keeps a parameter; `None` where it stood there before: two readings of it would differ.
+fn once<T>(place: &mut Option<T>, value: Option<T>) -> Option<()> {
+    let is_first = place.is_none();
+    *place = value;
+    is_first.then_some(())
 }
 
 /// An address as it stands in a Via or a URI; an IPv6 address with or without brackets (RFC 5118 §4.5).
@@ -214,6 +221,8 @@ mod tests {
             "SIP/2.0/UDP [::1",
             "SIP/2.0/UDP a;=x",
             "SIP/2.0/UDPa",
+            "SIP/2.0/UDP a;received=1.1.1.1;received=2.2.2.2",
+            "SIP/2.0/UDP a;branch=z9hG4bK1;Branch=z9hG4bK2",
         ] {
             assert!(parse(text).is_none(), "{text}");
         }

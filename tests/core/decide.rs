@@ -60,7 +60,7 @@ fn decide_all(snapshot: &Snapshot, case: &str) -> String {
         let bytes = bytes_of(from, &message, &own_via);
         let (decision, sent) = crate::support::decided_inbound(snapshot, &inbound(from, &bytes));
         writeln!(out, "<<< {}", describe(snapshot, &decision)).unwrap();
-        let text = String::from_utf8_lossy(&sent).replace("\r\n", "\n").replace('\r', "\\r");
+        let text = String::from_utf8_lossy(&sent).replace("\r\n", "\n").replace('\r', "\\r").replace('\0', "\\0");
         if !text.is_empty() {
             writeln!(out, "{text}{}", if text.ends_with('\n') { "" } else { "\\" }).unwrap();
         }

@@ -6,7 +6,7 @@ use viaduct::balance::backend::{Backend, Weight};
 use viaduct::balance::pool::Pool;
 use viaduct::proxy::inbound::{Inbound, ListenerIndex};
 use viaduct::proxy::keys::Keys;
-use viaduct::proxy::snapshot::{Listener, Snapshot};
+use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{Decision, Verdict};
 use viaduct::proxy::{Scratch, decide};
 use viaduct::sip::Transport;
@@ -39,7 +39,8 @@ pub fn snapshot_of(pool: Pool) -> Snapshot {
         Listener::new(Transport::Udp, "[2001:db8::100]:5060".parse().unwrap(), "[2001:db8::100]", 5060),
     ];
     let keys = Keys::derive(SECRET).expect("a secret");
-    Snapshot::new(listeners, pool, keys, vec!["172.16.0.0/12".parse().unwrap()])
+    let policy = Policy { trusted: vec!["172.16.0.0/12".parse().unwrap()], record_route: true, ..Policy::default() };
+    Snapshot::new(listeners, pool, keys, policy)
 }
 
 /// What is decided about a message that listener 0 received, and the bytes that are sent, if any.

@@ -1,0 +1,59 @@
+//! Whether a client is behind network address translation, and the flow by which it is reached then (RFC 5626 §5.2, RFC
+//! 6314 in its manner).
+//!
+//! Treating every client as if it were looked simpler. A trunk answers requests at the address in its Contact, often another
+//! than the one it sends from; only where that address cannot be reached is the flow the better one.
+
+use std::net::IpAddr;
+
+use crate::sip::header::{HeaderName, address_uri};
+use crate::sip::uri::Uri;
+use crate::sip::via::parse_ip;
+
+use super::inbound::Side;
+use super::request::Request;
+use super::token::flow::Flow;
+
+/// The flow of the client that sent this request.
+pub(super) fn flow_of(request: &Request<'_>) -> Flow {
+    let inbound = request.inbound;
+    Flow { listener: inbound.listener, peer: inbound.peer, local: request.snapshot.source_of_answer(inbound) }
+}
+
+/// The same, if the client cannot be reached at the address it gives.
+pub(super) fn flow_of_client(request: &Request<'_>) -> Option<Flow> {
+    (request.side == Side::Client && is_behind_nat(request)).then(|| flow_of(request))
+}
+
+/// Whether the sender's sent-by is another address than the one it was seen at, or its Contact is a private address while
+/// it was seen at a public one. Only a client's first hop can tell: what a proxy forwards has come another way.
+pub(super) fn is_behind_nat(request: &Request<'_>) -> bool {
+    let seen_at = request.inbound.peer.ip();
+    let sent_by = parse_ip(request.via.host.of(request.inbound.bytes));
+    is_first_hop(request)
+        && (sent_by.is_some_and(|ip| ip != seen_at)
+            || (!is_private(seen_at) && contact_ip(request).is_some_and(is_private)))
+}
+
+/// Whether no proxy stands between the client and us: the request has one Via.
+pub(super) fn is_first_hop(request: &Request<'_>) -> bool {
+    request.via.next.is_none() && request.head.all(HeaderName::Via).nth(1).is_none()
+}
+
+fn contact_ip(request: &Request<'_>) -> Option<IpAddr> {
+    let message = request.inbound.bytes;
+    let span = address_uri(message, request.head.first(HeaderName::Contact)?.value)?;
+    parse_ip(Uri::parse(message, span)?.host.of(message))
+}
+
+/// Addresses that are reached only from within a network: RFC 1918, RFC 6598 (carriers' translation), RFC 4193, and
+/// link-local ones.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}

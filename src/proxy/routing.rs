@@ -1,0 +1,95 @@
+//! Route information preprocessing (§16.4): which Routes are ours, what we wrote into them, and which one comes next.
+
+use crate::sip::header::HeaderName;
+use crate::sip::route::{self, MalformedRoute, RouteValue};
+use crate::sip::uri::Uri;
+
+use super::request::Request;
+use super::token::flow::{self, Flow};
+use super::token::pin::{self, Pin};
+use super::validate::Refusal;
+use super::verdict::{Fault, RejectedToken};
+
+/// What the Routes of a request say.
+pub(super) struct Routing {
+    /// The Request-URI to go by: the one that came, or the lowest Route where a strict router put our own into its place.
+    pub(super) uri: Uri,
+    /// The first Route value that is not ours.
+    pub(super) next: Option<RouteValue>,
+    /// The lowest Route value, which is the Request-URI: the previous hop is a strict router.
+    pub(super) strict: Option<RouteValue>,
+    /// The pin in the first of our Routes that has one.
+    pub(super) pin: Option<Pin>,
+    /// The flow in the first of our Routes that has one.
+    pub(super) flow: Option<Flow>,
+    /// A Route of ours holds a token that is damaged or forged.
+    pub(super) rejected: Option<RejectedToken>,
+}
+
+/// Reads the Routes from the top, past all of our own. Both of a double Record-Route are passed at once (RFC 5658 §5).
+pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Refusal> {
+    let mut routing = Routing { uri, next: None, strict: None, pin: None, flow: None, rejected: None };
+    let malformed = |MalformedRoute| Refusal::malformed(Fault::Header(HeaderName::Route));
+    let (message, head) = (request.inbound.bytes, request.head);
+    let top = route::topmost(message, head).map_err(malformed)?;
+    if let Some(top) = top.filter(|_| is_own_record_route(request, &uri)) {
+        routing.read_token(request, &uri);
+        let lowest = lowest(top, request).map_err(malformed)?;
+        routing.uri = lowest.uri;
+        routing.strict = Some(lowest);
+    }
+    let mut next = top;
+    while let Some(value) = next.filter(|value| request.names_viaduct(&value.uri)) {
+        if !routing.is_request_uri(&value) {
+            routing.read_token(request, &value.uri);
+        }
+        next = value.below(message, head).map_err(malformed)?;
+    }
+    routing.next = next.filter(|value| !routing.is_request_uri(value));
+    Ok(routing)
+}
+
+impl Routing {
+    fn is_request_uri(&self, value: &RouteValue) -> bool {
+        self.strict.is_some_and(|strict| strict.is(value))
+    }
+
+    /// Takes in what we wrote into a URI of ours. The first token of a kind counts; a damaged one is as none.
+    fn read_token(&mut self, request: &Request<'_>, uri: &Uri) {
+        let user = uri.user.map_or(&[][..], |user| user.of(request.inbound.bytes));
+        let keys = request.snapshot.keys();
+        match user.first() {
+            Some(&pin::PREFIX) if is_long_enough(user) => {
+                match keys.find(|keys| Pin::verify(&keys.pin, user, request.call_id())) {
+                    Some(pin) => self.pin = self.pin.or(Some(pin)),
+                    None => self.rejected = self.rejected.or(Some(RejectedToken::Pin)),
+                }
+            }
+            Some(&flow::PREFIX) if is_long_enough(user) => match keys.find(|keys| Flow::verify(&keys.flow, user)) {
+                Some(flow) => self.flow = self.flow.or(Some(flow)),
+                None => self.rejected = self.rejected.or(Some(RejectedToken::Flow)),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// No token is shorter; a user part that is, such as `proxy`, is somebody's name for us.
+fn is_long_enough(user: &[u8]) -> bool {
+    user.len() >= 20
+}
+
+/// Whether the Request-URI is one that we wrote into a Record-Route, as a strict router leaves it there (§16.4).
+fn is_own_record_route(request: &Request<'_>, uri: &Uri) -> bool {
+    let user = uri.user.map_or(&[][..], |user| user.of(request.inbound.bytes));
+    let is_pin = || request.snapshot.keys().find(|keys| Pin::verify(&keys.pin, user, request.call_id())).is_some();
+    user.first() == Some(&pin::PREFIX) && is_long_enough(user) && request.names_viaduct(uri) && is_pin()
+}
+
+fn lowest(top: RouteValue, request: &Request<'_>) -> Result<RouteValue, MalformedRoute> {
+    let mut lowest = top;
+    while let Some(below) = lowest.below(request.inbound.bytes, request.head)? {
+        lowest = below;
+    }
+    Ok(lowest)
+}

@@ -1,0 +1,137 @@
+//! Where a request goes (§16.5, §16.6 items 6 and 7): one place, by the message and what is configured.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::balance::backend::BackendIndex;
+use crate::sip::reply::Status;
+use crate::sip::uri::{Scheme, Uri};
+use crate::sip::via::parse_ip;
+
+use super::hash_key;
+use super::inbound::{ListenerIndex, Side};
+use super::request::Request;
+use super::routing::Routing;
+use super::snapshot::OnLostPin;
+use super::token::flow::Flow;
+use super::token::pin::Facing;
+use super::validate::Refusal;
+use super::verdict::RejectedToken;
+
+/// Where a request goes.
+pub(super) struct Target {
+    pub(super) to: SocketAddr,
+    pub(super) side: Side,
+    /// The backend that it goes to, or for a request of a backend's, the one that it comes from.
+    pub(super) backend: Option<BackendIndex>,
+    /// The listener it must leave by, where a flow demands one, and the address it must leave from.
+    pub(super) leaves_by: Option<(ListenerIndex, Option<IpAddr>)>,
+    /// The flow that it follows.
+    pub(super) flow: Option<Flow>,
+    /// The next hop is the URI of the next Route value, not the Request-URI: its kind decides about strict routing.
+    pub(super) by_route: bool,
+}
+
+/// Finds the target. A request from a client goes to a member of the pool and nowhere else.
+pub(super) fn find(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+    if let Some(flow) = outward_flow(request, routing)? {
+        return by_flow(request, flow);
+    }
+    if request.side == Side::Backend && !is_for_the_pool(request, routing) {
+        return outward(request, routing);
+    }
+    inward(request, routing)
+}
+
+/// The flow that the request is to follow, if it goes outwards: the one that a Path or a Record-Route of ours names. A
+/// client's request follows one only where the pin is the one that backends use, and so shows that it comes from
+/// behind; the flow is signed, so that it leads to nobody but the client that made it.
+fn outward_flow(request: &Request<'_>, routing: &Routing) -> Result<Option<Flow>, Refusal> {
+    let from_backend = request.side == Side::Backend;
+    if from_backend && routing.flow.is_none() && routing.rejected == Some(RejectedToken::Flow) {
+        return Err(Refusal::because(Status::Forbidden, "Flow Token"));
+    }
+    let pinned = routing.pin.filter(|pin| from_backend || pin.facing == Facing::Backend).and_then(|pin| pin.flow);
+    Ok(routing.flow.filter(|_| from_backend).or(pinned))
+}
+
+fn by_flow(request: &Request<'_>, flow: Flow) -> Result<Target, Refusal> {
+    if request.snapshot.listener(flow.listener).is_none() {
+        return Err(Refusal::new(Status::FlowFailed));
+    }
+    Ok(Target {
+        to: flow.peer,
+        side: Side::Client,
+        backend: request.sender(),
+        leaves_by: Some((flow.listener, flow.local)),
+        flow: Some(flow),
+        by_route: false,
+    })
+}
+
+/// Whether a backend's request is meant for Viaduct itself: it is balanced as if it came from a client.
+fn is_for_the_pool(request: &Request<'_>, routing: &Routing) -> bool {
+    routing.next.is_none() && request.names_viaduct(&routing.uri)
+}
+
+/// A backend's request goes where its next Route says, or else its Request-URI (§16.6 item 7).
+fn outward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+    let by_route = routing.next.is_some();
+    let next = routing.next.as_ref().map_or(&routing.uri, |route| &route.uri);
+    if let Some(index) = member_named_by(request, next) {
+        return member_target(request, index, by_route);
+    }
+    let to = address_of(request, next)?;
+    let side = request.snapshot.side_of(to);
+    Ok(Target { to, side, backend: request.sender(), leaves_by: None, flow: None, by_route })
+}
+
+/// The address that a URI names (RFC 3263 §4): its maddr's, or its host's. What it cannot be sent to as it asks is refused;
+/// 500, not 503, because Viaduct is well and other requests pass.
+fn address_of(request: &Request<'_>, uri: &Uri) -> Result<SocketAddr, Refusal> {
+    let message = request.inbound.bytes;
+    let refused = |detail| Refusal::because(Status::ServerError, detail);
+    let transport = uri.parameters.transport.map_or(&b"udp"[..], |transport| transport.of(message));
+    if uri.scheme == Scheme::Sips || !transport.eq_ignore_ascii_case(b"udp") {
+        return Err(refused("Next Hop Is Not Reached Over UDP"));
+    }
+    let host = uri.parameters.maddr.unwrap_or(uri.host);
+    let ip = parse_ip(host.of(message)).ok_or(refused("Next Hop Is Not An Address"))?;
+    Ok(SocketAddr::new(ip, uri.port_or_default()))
+}
+
+/// A client's request goes to the member of the pool that the next Route names, or the dialog's pin, or else to its key's
+/// owner. Never by its Request-URI: that may be the same address in every request, as where a pool has grown out of one
+/// proxy, and then no call would be balanced.
+fn inward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+    if let Some(index) = routing.next.as_ref().and_then(|route| member_named_by(request, &route.uri)) {
+        return member_target(request, index, true);
+    }
+    if let Some(id) = routing.pin.and_then(|pin| pin.backend) {
+        match request.snapshot.pool().by_id(id) {
+            Some(index) => return member_target(request, index, false),
+            None if request.snapshot.policy().on_lost_pin == OnLostPin::Refuse => {
+                return Err(Refusal::because(Status::NoSuchCall, "Its Backend Is Gone"));
+            }
+            None => {}
+        }
+    }
+    let owner = request.snapshot.table().owner(hash_key::hash(request, &routing.uri));
+    let index = owner.ok_or(Refusal::because(Status::ServiceUnavailable, "No Backend"))?;
+    member_target(request, index, false)
+}
+
+/// The pool's member that a URI names, by its address or its configured host.
+fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
+    let host = uri.host.of(request.inbound.bytes);
+    let port = uri.port_or_default();
+    match parse_ip(host) {
+        Some(ip) => request.snapshot.pool().by_address(SocketAddr::new(ip, port)),
+        None => request.snapshot.pool().by_host(host, port),
+    }
+}
+
+fn member_target(request: &Request<'_>, index: BackendIndex, by_route: bool) -> Result<Target, Refusal> {
+    let backend = request.snapshot.pool().get(index).ok_or(Refusal::new(Status::ServiceUnavailable))?;
+    let (to, side) = (backend.address, Side::Backend);
+    Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, by_route })
+}

@@ -1,0 +1,102 @@
+//! The return path in our Via: how a response finds its way back, signed.
+//!
+//! When a request goes out, the place its response must return to is known: the listener it came in by, and the address
+//! that the Via below ours names once `received` and `rport` stand in it. The token tells the listener (and on a
+//! wildcard listener the address that the request was sent to) and signs all of it together with the branch. A
+//! response that would be sent anywhere else does not verify.
+//!
+//! Putting this into the branch looked better, because no peer loses a branch. But a branch must stay the same when the
+//! client's source port changes between an INVITE and its CANCEL, and this must not.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::balance::key::Key;
+use crate::proxy::inbound::ListenerIndex;
+
+use super::{Bytes, Fields, Token, family, push_address, push_ip, read, write};
+
+/// The most listeners that a token can tell apart.
+pub const MAX_LISTENERS: usize = 64;
+
+/// How a response finds its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReturnPath {
+    /// The listener that the request came in by.
+    pub listener: ListenerIndex,
+    /// The address that the request was sent to, where its listener has several.
+    pub local: Option<IpAddr>,
+}
+
+impl ReturnPath {
+    /// Writes the token for a request with this `branch` whose response must go to `to`: 12 characters, 18 with an IPv4
+    /// address, 34 with an IPv6 address.
+    pub fn sign(&self, key: &Key, branch: &[u8], to: SocketAddr) -> Token {
+        let mut bytes = Bytes::new();
+        bytes.push((self.listener.0 & LISTENER) | family(self.local) << 6);
+        if let Some(local) = self.local {
+            push_ip(&mut bytes, local);
+        }
+        let signature = signature(key, &bytes, branch, to);
+        write("", bytes, signature)
+    }
+
+    /// Reads a token back; `None` where it was not signed for this `branch` and for a response that goes to `to`.
+    pub fn verify(key: &Key, token: &[u8], branch: &[u8], to: SocketAddr) -> Option<Self> {
+        let (bytes, signed) = read(token)?;
+        if signature(key, &bytes, branch, to) != signed {
+            return None;
+        }
+        let mut fields = Fields(&bytes);
+        let first = fields.byte()?;
+        let local = fields.ip(first >> 6)?;
+        fields.is_empty().then_some(ReturnPath { listener: ListenerIndex(first & LISTENER), local })
+    }
+}
+
+/// The bits of the first byte that name the listener; the others name the family of the local address.
+const LISTENER: u8 = MAX_LISTENERS as u8 - 1;
+
+fn signature(key: &Key, path: &[u8], branch: &[u8], to: SocketAddr) -> u64 {
+    let mut destination = Bytes::new();
+    push_address(&mut destination, to);
+    key.over_fields().field(path).field(branch).field(&destination).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key::new([1; 16])
+    }
+
+    fn to() -> SocketAddr {
+        "192.0.2.1:5060".parse().unwrap()
+    }
+
+    #[test]
+    fn a_path_survives_the_way_there_and_back() {
+        for local in [None, Some("10.0.0.1".parse().unwrap()), Some("2001:db8::1".parse().unwrap())] {
+            let path = ReturnPath { listener: ListenerIndex(63), local };
+            let token = path.sign(&key(), b"branch", to());
+            assert_eq!(ReturnPath::verify(&key(), token.as_bytes(), b"branch", to()), Some(path));
+        }
+    }
+
+    #[test]
+    fn nothing_of_it_can_be_changed() {
+        let token = ReturnPath { listener: ListenerIndex(2), local: None }.sign(&key(), b"branch", to());
+        let other: SocketAddr = "192.0.2.1:5061".parse().unwrap();
+        assert_eq!(ReturnPath::verify(&key(), token.as_bytes(), b"branch", other), None);
+        assert_eq!(ReturnPath::verify(&key(), token.as_bytes(), b"brancH", to()), None);
+        assert_eq!(ReturnPath::verify(&Key::new([2; 16]), token.as_bytes(), b"branch", to()), None);
+        for place in 0..token.len() {
+            let mut forged = token.as_bytes().to_vec();
+            forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+            assert_eq!(ReturnPath::verify(&key(), &forged, b"branch", to()), None);
+        }
+        for forged in [&b""[..], b"A", b"AAAAAAAAAAA", b"%%%%%%%%%%%%", &[b'A'; 200]] {
+            assert_eq!(ReturnPath::verify(&key(), forged, b"branch", to()), None);
+        }
+    }
+}
