@@ -9,6 +9,7 @@
 //! | [`uri`] | §19.1: the parts of a URI that routing reads |
 //! | [`route`] | §20.34: Route values, one by one, wherever commas and lines divide them |
 //! | [`draft`] | the outgoing message as pieces of the incoming one and of a little text of our own |
+//! | [`text`] | numbers and addresses in writing |
 //! | [`reply`] | §8.2.6, §8.2.7: what a stateless UAS answers |
 //!
 //! A full parse into owned, typed headers looked better, because it reads better. It loses on two facts: a proxy must
@@ -21,10 +22,12 @@ pub mod reply;
 pub mod route;
 pub mod scan;
 pub mod start_line;
+pub mod text;
 pub mod uri;
 pub mod via;
 
 mod cursor;
+mod line_ends;
 mod span;
 
 pub use span::Span;

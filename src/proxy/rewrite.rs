@@ -2,13 +2,14 @@
 //! gone, and where we are to stay on the way, our Record-Route or Path. Not a byte else is touched, and a retransmission
 //! gets the same bytes.
 
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 
 use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
 use crate::sip::header::{HeaderName, has_option_tag};
 use crate::sip::route::{self, RouteValue};
 use crate::sip::start_line::Method;
+use crate::sip::text::decimal_text;
 use crate::sip::uri::Scheme;
 use crate::sip::via::OWN_PARAMETER;
 
@@ -26,7 +27,7 @@ use super::validate::Valid;
 use super::verdict::NextHop;
 
 /// Max-Forwards where the sender gave none (§16.6 item 3).
-const DEFAULT_MAX_FORWARDS: u32 = 70;
+const DEFAULT_MAX_FORWARDS: &[u8] = b"Max-Forwards: 70\r\n";
 
 /// Writes the outgoing request.
 pub(super) fn write(
@@ -41,8 +42,8 @@ pub(super) fn write(
     write_via(request, hop, draft)?;
     request.via.stamp(request.inbound.bytes, request.inbound.peer, draft)?;
     match &valid.max_forwards {
-        Some(found) => draft.replace(found.value, format_args!("{}", found.hops - 1))?,
-        None => draft.insert(above_vias(request), format_args!("Max-Forwards: {DEFAULT_MAX_FORWARDS}\r\n"))?,
+        Some(found) => draft.replace(found.value, &[&decimal_text(found.hops - 1)])?,
+        None => draft.insert(above_vias(request), &[DEFAULT_MAX_FORWARDS])?,
     }
     write_routes(request, routing, target, draft)?;
     write_record_route(request, routing, target, hop, draft)?;
@@ -58,7 +59,7 @@ fn write_via(request: &Request<'_>, hop: &NextHop, draft: &mut Draft) -> Result<
     let token = path.sign(&keys.path, branch.as_bytes(), request.via.answer_address(request.inbound.peer));
     let parameter = OWN_PARAMETER.as_bytes();
     let text = [listener.via_start(), branch.as_bytes(), b";", parameter, b"=", token.as_bytes(), b"\r\n"];
-    draft.insert_bytes(above_vias(request), &text)
+    draft.insert(above_vias(request), &text)
 }
 
 /// Takes our Routes out; and where a neighbour is a strict router, puts the others into the order that it needs.
@@ -84,10 +85,10 @@ fn write_routes(request: &Request<'_>, routing: &Routing, target: &Target, draft
         for text in [&b"<"[..], uri, b">"] {
             last.try_extend_from_slice(text).map_err(|_| DraftFull)?;
         }
-        draft.replace_bytes(request.uri, &[next.uri.span.of(message)])?;
+        draft.replace(request.uri, &[next.uri.span.of(message)])?;
         kept.push(&last);
     } else {
-        draft.replace_bytes(request.uri, &[uri])?;
+        draft.replace(request.uri, &[uri])?;
     }
     route::rewrite(&kept, above_vias(request), request.head, draft)
 }
@@ -169,12 +170,17 @@ fn write_uri(
 ) -> Result<(), DraftFull> {
     let Some(listener) = request.snapshot.listener(listener) else { return Err(DraftFull) };
     let scheme = if request.has_sips() { "sips" } else { "sip" };
-    let mut port = ArrayString::<6>::new();
-    let _ = std::fmt::Write::write_fmt(&mut port, format_args!("{}", listener.advertised_port));
-    let (token, host) = (token.as_bytes(), listener.advertised_host.as_bytes());
-    let head = [name.as_bytes(), b": <", scheme.as_bytes(), b":", token, b"@", host, b":", port.as_bytes()];
-    draft.insert_bytes(place, &head)?;
-    draft.insert_bytes(place, &[b";lr", parameter.as_bytes(), b">\r\n"])
+    let texts: [&[u8]; 8] = [
+        name.as_bytes(),
+        b": <",
+        scheme.as_bytes(),
+        b":",
+        token.as_bytes(),
+        listener.uri_end(),
+        parameter.as_bytes(),
+        b">\r\n",
+    ];
+    draft.insert(place, &texts)
 }
 
 fn above_vias(request: &Request<'_>) -> Span {

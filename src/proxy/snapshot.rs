@@ -77,6 +77,7 @@ pub struct Listener {
     /// Every host and port by which a Route or Request-URI may name it, besides the address it is bound to.
     names: Vec<Name>,
     via_start: Bytes,
+    uri_end: Bytes,
 }
 
 /// A host and port, the host also as an address where it is one: nothing is parsed while messages are looked at.
@@ -104,9 +105,18 @@ impl Listener {
         let cookie = String::from_utf8_lossy(MAGIC_COOKIE);
         let token = transport.via_token();
         let via = format!("Via: SIP/2.0/{token} {advertised_host}:{advertised_port};rport;branch={cookie}");
+        let uri_end = format!("@{advertised_host}:{advertised_port};lr");
         let names = vec![Name::new(advertised_host, advertised_port)];
         let advertised_host = advertised_host.to_owned();
-        Listener { transport, address, advertised_host, advertised_port, names, via_start: via.into() }
+        Listener {
+            transport,
+            address,
+            advertised_host,
+            advertised_port,
+            names,
+            via_start: via.into(),
+            uri_end: uri_end.into(),
+        }
     }
 
     /// The same, known by one more name: as an outbound proxy's name in clients' Routes, or an address before translation.
@@ -119,6 +129,11 @@ impl Listener {
     /// come back to the very socket even where the advertised address is another.
     pub(super) fn via_start(&self) -> &[u8] {
         &self.via_start
+    }
+
+    /// The end of a URI of ours in a Route, behind its user part.
+    pub(super) fn uri_end(&self) -> &[u8] {
+        &self.uri_end
     }
 
     /// Whether it is bound to all addresses of the machine.

@@ -1,5 +1,7 @@
 //! A reader over one header value, where white space may be folded (§7.3.1).
 
+use memchr::memchr;
+
 use super::Span;
 
 /// The longest host name (RFC 1035 §2.3.4), with a dot at its end.
@@ -8,15 +10,15 @@ pub(super) const MAX_HOST_BYTES: usize = 256;
 /// Reads a part of a message from left to right. Never reads outside the span it was made for.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
+    /// The message, up to the end of what may be read.
     bytes: &'a [u8],
     at: usize,
-    end: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(message: &'a [u8], span: Span) -> Self {
         let end = (span.end as usize).min(message.len());
-        Cursor { bytes: message, at: (span.start as usize).min(end), end }
+        Cursor { bytes: &message[..end], at: (span.start as usize).min(end) }
     }
 
     pub(super) fn at(&self) -> usize {
@@ -24,11 +26,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
-        if self.at < self.end { self.bytes.get(self.at).copied() } else { None }
+        self.bytes.get(self.at).copied()
     }
 
     pub(super) fn is_at_end(&self) -> bool {
-        self.at >= self.end
+        self.at >= self.bytes.len()
     }
 
     /// Takes one byte if it is `wanted`.
@@ -58,10 +60,16 @@ impl<'a> Cursor<'a> {
     /// Takes the bytes up to the first that `accepts` refuses.
     pub(super) fn take_while(&mut self, accepts: impl Fn(u8) -> bool) -> Span {
         let start = self.at;
-        while self.peek().is_some_and(&accepts) {
-            self.at += 1;
-        }
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        self.at += rest.iter().position(|byte| !accepts(*byte)).unwrap_or(rest.len());
         Span::new(start, self.at)
+    }
+
+    /// Takes the bytes up to the first `wanted`; `None`, and nothing is taken, where there is none.
+    pub(super) fn take_until(&mut self, wanted: u8) -> Option<Span> {
+        let start = self.at;
+        self.at += memchr(wanted, self.bytes.get(start..)?)?;
+        Some(Span::new(start, self.at))
     }
 
     /// Takes a token (§25.1); `None` where there is not one character of one.
@@ -80,7 +88,7 @@ impl<'a> Cursor<'a> {
             self.at += 1;
             match byte {
                 b'"' => return Some(Span::new(start, self.at)),
-                b'\\' => self.at = (self.at + 1).min(self.end),
+                b'\\' => self.at = (self.at + 1).min(self.bytes.len()),
                 _ => {}
             }
         }
@@ -92,7 +100,7 @@ impl<'a> Cursor<'a> {
         if self.peek() == Some(b'"') {
             return self.quoted();
         }
-        Some(self.take_while(|byte| !is_lws(byte) && !matches!(byte, b';' | b',' | b'>' | b'"')))
+        Some(self.take_while(|byte| is(byte, PARAMETER_VALUE)))
     }
 
     /// Takes a host: an IPv6 reference with its brackets, a name or an IPv4 address (§25.1).
@@ -102,7 +110,7 @@ impl<'a> Cursor<'a> {
             self.take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
             return self.take(b']').then(|| Span::new(start, self.at)).filter(|span| span.len() <= MAX_HOST_BYTES);
         }
-        let span = self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        let span = self.take_while(|byte| is(byte, HOST));
         (1..=MAX_HOST_BYTES).contains(&span.len()).then_some(span)
     }
 
@@ -114,14 +122,43 @@ impl<'a> Cursor<'a> {
 }
 
 /// White space, and the line ends of a folded value.
-pub(super) fn is_lws(byte: u8) -> bool {
+pub(super) const fn is_lws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// The characters of a token (§25.1).
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    is(byte, TOKEN)
 }
+
+const TOKEN: u8 = 1;
+const HOST: u8 = 2;
+const PARAMETER_VALUE: u8 = 4;
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
+
+/// What each byte may be part of. A table, because it is asked for every byte of every parameter.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut index = 0;
+    while index < classes.len() {
+        let byte = index as u8;
+        let alphanumeric = byte.is_ascii_alphanumeric();
+        if alphanumeric || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~') {
+            classes[index] |= TOKEN;
+        }
+        if alphanumeric || matches!(byte, b'.' | b'-' | b'_') {
+            classes[index] |= HOST;
+        }
+        if !is_lws(byte) && !matches!(byte, b';' | b',' | b'>' | b'"') {
+            classes[index] |= PARAMETER_VALUE;
+        }
+        index += 1;
+    }
+    classes
+};
 
 /// A whole decimal number; `None` where it is empty, not of digits alone, or above 2^32 - 1.
 pub(super) fn decimal(digits: &[u8]) -> Option<u32> {

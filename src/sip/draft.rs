@@ -1,37 +1,47 @@
-//! The outgoing message as a list of pieces: ranges of the incoming message, and ranges of a little text of our own.
+//! The outgoing message as parts of the incoming one, edits to them, and a little text of our own.
 //!
 //! Writing straight into the send buffer looked simpler. It would force the edits into the order of the message, while
-//! the rules of §16.6 come in another order and some depend on each other; a list of a few dozen pieces costs a few
+//! the rules of §16.6 come in another order and some depend on each other; a list of a few edits costs a few
 //! nanoseconds and lets each rule say what it changes, where.
-
-use std::fmt::{self, Write};
 
 use arrayvec::ArrayVec;
 
 use super::Span;
 
-/// The most pieces a message can be cut into. A reply keeps one a Via line; a forwarded request needs about a dozen.
-pub const MAX_PIECES: usize = 192;
+/// The most parts a message can have. A reply keeps one a Via line; a forwarded message is one.
+pub const MAX_PARTS: usize = 192;
+
+/// The most edits. A forwarded request needs about eight, and one for each Route of ours that stands by itself.
+pub const MAX_EDITS: usize = 192;
 
 /// The most bytes of our own text in one message: a Via, a Record-Route or two, a reply's own headers.
 pub const MAX_TEXT_BYTES: usize = 2048;
 
-/// The message needs more pieces or more text than there is room for.
+/// The message needs more parts, edits or text than there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DraftFull;
 
 #[derive(Clone, Copy, Debug)]
-enum Piece {
+enum Part {
     /// Bytes of the incoming message.
     Message(Span),
     /// Bytes of `Draft::text`.
     Text(Span),
 }
 
+/// Text in the place of some bytes of the incoming message; either may be empty.
+#[derive(Clone, Copy, Debug)]
+struct Edit {
+    cut: Span,
+    text: Span,
+}
+
 /// An outgoing message in the making. Reused from message to message, so that it is laid out in memory once.
 #[derive(Debug, Default)]
 pub struct Draft {
-    pieces: ArrayVec<Piece, MAX_PIECES>,
+    parts: ArrayVec<Part, MAX_PARTS>,
+    /// In the order of the message. They do not overlap.
+    edits: ArrayVec<Edit, MAX_EDITS>,
     text: ArrayVec<u8, MAX_TEXT_BYTES>,
 }
 
@@ -43,127 +53,87 @@ impl Draft {
 
     /// Back to an empty message.
     pub fn clear(&mut self) {
-        self.pieces.clear();
+        self.parts.clear();
+        self.edits.clear();
         self.text.clear();
     }
 
     /// Appends a part of the incoming message.
     pub fn keep(&mut self, span: Span) -> Result<(), DraftFull> {
-        self.pieces.try_push(Piece::Message(span)).map_err(|_| DraftFull)
+        self.parts.try_push(Part::Message(span)).map_err(|_| DraftFull)
     }
 
     /// Appends text of our own.
-    pub fn write(&mut self, text: fmt::Arguments<'_>) -> Result<(), DraftFull> {
-        let span = self.format(text)?;
-        self.pieces.try_push(Piece::Text(span)).map_err(|_| DraftFull)
+    pub fn write(&mut self, texts: &[&[u8]]) -> Result<(), DraftFull> {
+        let text = self.take(texts)?;
+        self.parts.try_push(Part::Text(text)).map_err(|_| DraftFull)
     }
 
-    /// Puts text in before the byte at `place`, and behind what was put in there before.
-    pub fn insert(&mut self, place: Span, text: fmt::Arguments<'_>) -> Result<(), DraftFull> {
-        self.replace(place.before(), text)
+    /// Puts text in before the byte at the start of `place`, and behind what was put in there before.
+    pub fn insert(&mut self, place: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
+        self.replace(place.before(), texts)
     }
 
-    /// Puts several texts in at one place, as [`Draft::insert`] does, without formatting.
-    pub fn insert_bytes(&mut self, place: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
-        self.replace_bytes(place.before(), texts)
+    /// Takes bytes of the incoming message out.
+    pub fn delete(&mut self, cut: Span) -> Result<(), DraftFull> {
+        self.replace(cut, &[])
     }
 
-    /// Puts several texts in the place of a part of the incoming message.
-    pub fn replace_bytes(&mut self, span: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
+    /// Puts text in the place of bytes of the incoming message. No edit may touch what another takes out.
+    pub fn replace(&mut self, cut: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
+        let text = self.take(texts)?;
+        let later = |edit: &Edit| (edit.cut.start, edit.cut.end) > (cut.start, cut.end);
+        let place = self.edits.iter().rposition(|edit| !later(edit)).map_or(0, |before| before + 1);
+        self.edits.try_insert(place, Edit { cut, text }).map_err(|_| DraftFull)
+    }
+
+    /// Writes the message into `out` and gives its length; `None` where `out` is too small. `message` is the incoming
+    /// message that the parts are of.
+    pub fn render(&self, message: &[u8], out: &mut [u8]) -> Option<usize> {
+        let mut out = Output { out, len: 0 };
+        for part in &self.parts {
+            match part {
+                Part::Message(span) => self.render_part(*span, message, &mut out)?,
+                Part::Text(span) => out.put(span.of(&self.text))?,
+            }
+        }
+        Some(out.len)
+    }
+
+    /// A part of the message with the edits that fall into it.
+    fn render_part(&self, part: Span, message: &[u8], out: &mut Output<'_>) -> Option<()> {
+        let mut at = part.start;
+        for edit in &self.edits {
+            if edit.cut.start < at || edit.cut.end > part.end {
+                continue;
+            }
+            out.put(Span { start: at, end: edit.cut.start }.of(message))?;
+            out.put(edit.text.of(&self.text))?;
+            at = edit.cut.end;
+        }
+        out.put(Span { start: at, end: part.end }.of(message))
+    }
+
+    fn take(&mut self, texts: &[&[u8]]) -> Result<Span, DraftFull> {
         let start = self.text.len();
         for text in texts {
             self.text.try_extend_from_slice(text).map_err(|_| DraftFull)?;
         }
-        self.splice(span, Some(Span::new(start, self.text.len())))
-    }
-
-    /// Takes a part of the incoming message out.
-    pub fn delete(&mut self, span: Span) -> Result<(), DraftFull> {
-        self.splice(span, None)
-    }
-
-    /// Puts text in the place of a part of the incoming message.
-    pub fn replace(&mut self, span: Span, text: fmt::Arguments<'_>) -> Result<(), DraftFull> {
-        let text = self.format(text)?;
-        self.splice(span, Some(text))
-    }
-
-    /// The message's length in bytes.
-    pub fn len(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.span().len()).sum()
-    }
-
-    /// Whether the message has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Writes the message into `out` and gives its length; `None` where `out` is too small. `message` is the incoming
-    /// message that the pieces were cut from.
-    pub fn render(&self, message: &[u8], out: &mut [u8]) -> Option<usize> {
-        let mut at = 0;
-        for piece in &self.pieces {
-            let bytes = match piece {
-                Piece::Message(span) => span.of(message),
-                Piece::Text(span) => span.of(&self.text),
-            };
-            out.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
-            at += bytes.len();
-        }
-        Some(at)
-    }
-
-    fn format(&mut self, text: fmt::Arguments<'_>) -> Result<Span, DraftFull> {
-        let start = self.text.len();
-        TextWriter(&mut self.text).write_fmt(text).map_err(|_| DraftFull)?;
         Ok(Span::new(start, self.text.len()))
     }
-
-    /// Cuts `span` out of the pieces and puts `text` there. One piece must cover `span`: an edit never touches what
-    /// another took out.
-    fn splice(&mut self, span: Span, text: Option<Span>) -> Result<(), DraftFull> {
-        let Some((index, piece)) = self.piece_around(span) else {
-            debug_assert!(false, "no piece covers {span:?}");
-            return Err(DraftFull);
-        };
-        let before = Span { start: piece.start, end: span.start };
-        let after = Span { start: span.end, end: piece.end };
-        let parts = [
-            (!before.is_empty()).then_some(Piece::Message(before)),
-            text.map(Piece::Text),
-            (!after.is_empty()).then_some(Piece::Message(after)),
-        ];
-        self.pieces.remove(index);
-        for (offset, part) in parts.into_iter().flatten().enumerate() {
-            self.pieces.try_insert(index + offset, part).map_err(|_| DraftFull)?;
-        }
-        Ok(())
-    }
-
-    /// The piece of the message that covers `span`. Where two pieces meet at an empty span it is the latter, so that
-    /// texts put in at one place stand in the order in which they were put.
-    fn piece_around(&self, span: Span) -> Option<(usize, Span)> {
-        let covering = |(index, piece): (usize, &Piece)| match piece {
-            Piece::Message(piece) if piece.start <= span.start && span.end <= piece.end => Some((index, *piece)),
-            _ => None,
-        };
-        self.pieces.iter().enumerate().rev().find_map(covering)
-    }
 }
 
-impl Piece {
-    fn span(&self) -> Span {
-        match self {
-            Piece::Message(span) | Piece::Text(span) => *span,
-        }
-    }
+struct Output<'a> {
+    out: &'a mut [u8],
+    len: usize,
 }
 
-struct TextWriter<'a>(&'a mut ArrayVec<u8, MAX_TEXT_BYTES>);
-
-impl fmt::Write for TextWriter<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.try_extend_from_slice(text.as_bytes()).map_err(|_| fmt::Error)
+impl Output<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.len + bytes.len();
+        self.out.get_mut(self.len..end)?.copy_from_slice(bytes);
+        self.len = end;
+        Some(())
     }
 }
 
@@ -179,28 +149,43 @@ mod tests {
         edit(&mut draft).unwrap();
         let mut out = [0; 64];
         let len = draft.render(MESSAGE, &mut out).unwrap();
-        assert_eq!(len, draft.len());
         String::from_utf8(out[..len].to_vec()).unwrap()
     }
 
     #[test]
     fn edits_may_come_in_any_order() {
         let text = rendered(|draft| {
-            draft.replace(Span::new(8, 9), format_args!("[eight]"))?;
+            draft.replace(Span::new(8, 9), &[b"[eight]"])?;
             draft.delete(Span::new(0, 2))?;
-            draft.insert(Span::new(5, 5), format_args!("<"))?;
-            draft.insert_bytes(Span::new(5, 5), &[b"a", b"b"])
+            draft.insert(Span::new(5, 5), &[b"<"])?;
+            draft.insert(Span::new(5, 5), &[b"a", b"b"])
         });
         assert_eq!(text, "234<ab567[eight]9");
     }
 
     #[test]
-    fn text_goes_in_at_either_end() {
+    fn text_goes_in_at_either_end_and_at_the_edges_of_what_is_taken_out() {
         let text = rendered(|draft| {
-            draft.insert(Span::new(10, 10), format_args!("!"))?;
-            draft.insert(Span::new(0, 0), format_args!("^"))
+            draft.delete(Span::new(3, 6))?;
+            draft.insert(Span::new(10, 10), &[b"!"])?;
+            draft.insert(Span::new(0, 0), &[b"^"])?;
+            draft.insert(Span::new(3, 3), &[b"("])?;
+            draft.insert(Span::new(6, 6), &[b")"])
         });
-        assert_eq!(text, "^0123456789!");
+        assert_eq!(text, "^012()6789!");
+    }
+
+    #[test]
+    fn parts_come_in_the_order_they_were_kept_each_with_its_edits() {
+        let mut draft = Draft::new();
+        draft.keep(Span::new(6, 9)).unwrap();
+        draft.write(&[b"-"]).unwrap();
+        draft.keep(Span::new(1, 4)).unwrap();
+        draft.insert(Span::new(2, 2), &[b"x"]).unwrap();
+        draft.replace(Span::new(7, 8), &[b"y"]).unwrap();
+        let mut out = [0; 16];
+        let len = draft.render(MESSAGE, &mut out).unwrap();
+        assert_eq!(&out[..len], b"6y8-1x23");
     }
 
     #[test]
@@ -211,10 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn too_many_pieces_are_an_error() {
+    fn too_many_parts_edits_or_bytes_are_an_error() {
         let mut draft = Draft::new();
-        let filled = (0..MAX_PIECES).all(|_| draft.keep(Span::new(0, 1)).is_ok());
-        assert!(filled);
+        assert!((0..MAX_PARTS).all(|_| draft.keep(Span::new(0, 1)).is_ok()));
         assert_eq!(draft.keep(Span::new(0, 1)), Err(DraftFull));
+        assert!((0..MAX_EDITS).all(|_| draft.insert(Span::new(0, 0), &[b"x"]).is_ok()));
+        assert_eq!(draft.insert(Span::new(0, 0), &[b"x"]), Err(DraftFull));
+        assert_eq!(draft.write(&[&[0; MAX_TEXT_BYTES]]), Err(DraftFull));
     }
 }

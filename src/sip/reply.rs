@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::draft::{Draft, DraftFull};
 use super::header::HeaderName;
 use super::scan::Head;
+use super::text::decimal_text;
 use super::via::Via;
 
 /// The answers Viaduct gives of its own. The order is that of the metric labels.
@@ -108,11 +109,10 @@ impl Reply<'_> {
         peer: SocketAddr,
         draft: &mut Draft,
     ) -> Result<(), DraftFull> {
-        let (code, reason) = (self.status.code(), self.status.reason());
-        match self.detail {
-            Some(detail) => draft.write(format_args!("SIP/2.0 {code} {reason} - {detail}\r\n"))?,
-            None => draft.write(format_args!("SIP/2.0 {code} {reason}\r\n"))?,
-        }
+        let code = decimal_text(self.status.code().into());
+        let (dash, detail) = self.detail.map_or(("", ""), |detail| (" - ", detail));
+        let reason = self.status.reason().as_bytes();
+        draft.write(&[b"SIP/2.0 ", &code, b" ", reason, dash.as_bytes(), detail.as_bytes(), b"\r\n"])?;
         for field in head.all(HeaderName::Via) {
             draft.keep(field.line)?;
         }
@@ -123,21 +123,21 @@ impl Reply<'_> {
             }
         }
         if let (Some(to), false) = (head.first(HeaderName::To), self.has_tag) {
-            draft.insert(to.value.after(), format_args!(";tag={}", self.tag))?;
+            draft.insert(to.value.after(), &[b";tag=", self.tag.as_bytes()])?;
         }
         if self.status == Status::BadExtension {
             write_unsupported(head, draft)?;
         }
-        draft.write(format_args!("{}Content-Length: 0\r\n\r\n", self.headers))
+        draft.write(&[self.headers.as_bytes(), b"Content-Length: 0\r\n\r\n"])
     }
 }
 
 /// Names every extension that the request demands of proxies: Viaduct understands none (§8.2.2.3).
 fn write_unsupported(head: &Head, draft: &mut Draft) -> Result<(), DraftFull> {
     for field in head.all(HeaderName::ProxyRequire) {
-        draft.write(format_args!("Unsupported: "))?;
+        draft.write(&[b"Unsupported: "])?;
         draft.keep(field.value)?;
-        draft.write(format_args!("\r\n"))?;
+        draft.write(&[b"\r\n"])?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Via values: reading one, and what a server adds to the topmost (§18.2.1, RFC 3581 §4).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, decimal};
 use super::draft::{Draft, DraftFull};
+use super::text::{decimal_text, ip_text};
 use super::{Span, Transport};
 
 /// The start of every branch made by an element that follows RFC 3261 (§8.1.1.7).
@@ -133,7 +134,7 @@ impl Via {
             None => self.host,
         };
         let port = match self.rport.and_then(|rport| rport.value) {
-            Some(rport) => u16::try_from(super::cursor::decimal(rport.of(message))?).ok()?,
+            Some(rport) => u16::try_from(decimal(rport.of(message))?).ok()?,
             None => self.port_or_default(),
         };
         Some(SocketAddr::new(parse_ip(host.of(message))?, port))
@@ -145,13 +146,13 @@ impl Via {
     pub fn stamp(&self, message: &[u8], peer: SocketAddr, draft: &mut Draft) -> Result<(), DraftFull> {
         let differs = parse_ip(self.host.of(message)) != Some(peer.ip());
         if differs || self.rport.is_some() {
-            draft.insert(self.value.after(), format_args!(";received={}", peer.ip()))?;
+            draft.insert(self.value.after(), &[b";received=", &ip_text(peer.ip())])?;
         }
         if let Some(received) = self.received {
             draft.delete(received.whole)?;
         }
         if let Some(rport) = self.rport {
-            draft.replace(rport.whole, format_args!(";rport={}", peer.port()))?;
+            draft.replace(rport.whole, &[b";rport=", &decimal_text(peer.port().into())])?;
         }
         Ok(())
     }
@@ -170,7 +171,21 @@ pub fn parse_ip(text: &[u8]) -> Option<IpAddr> {
         [b'[', inner @ .., b']'] => inner,
         bare => bare,
     };
-    std::str::from_utf8(inner).ok()?.parse().ok()
+    if inner.contains(&b':') {
+        return std::str::from_utf8(inner).ok()?.parse().ok().map(IpAddr::V6);
+    }
+    parse_ipv4(inner).map(IpAddr::V4)
+}
+
+/// Four numbers with dots between them, without leading zeroes, which some readers take for octal.
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut parts = text.split(|byte| *byte == b'.');
+    for octet in &mut octets {
+        let digits = parts.next().filter(|digits| digits.len() == 1 || digits.first() != Some(&b'0'))?;
+        *octet = u8::try_from(decimal(digits)?).ok()?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(octets))
 }
 
 #[cfg(test)]

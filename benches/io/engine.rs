@@ -1,0 +1,62 @@
+//! The work by Viaduct's engines.
+
+use std::time::Duration;
+
+use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, SendError, Transmit};
+
+use crate::{BURST, BURSTS, PAYLOAD, Pair, WARM_UP_BURSTS, Work, cpu_time, on_the_clock};
+
+/// CPU time of one run.
+pub fn run(choice: Choice, work: Work, pair: &Pair) -> Duration {
+    let doorbell = Doorbell::new().expect("a descriptor");
+    let opened = Engine::open(choice, vec![pair.measured()], &Options::default(), &doorbell);
+    let mut engine = opened.expect("the engine was probed").engine;
+    // The first turn arms the receive.
+    engine.turn(&mut Count::default(), Some(Duration::ZERO)).expect("the engine works");
+    let mut total = Duration::ZERO;
+    for burst in 0..WARM_UP_BURSTS + BURSTS {
+        let mut count = Count::default();
+        if work == Work::Receive {
+            pair.fill();
+        }
+        let start = cpu_time();
+        if work != Work::Receive {
+            (0..BURST).for_each(|_| stage(engine.outbox(), pair));
+        }
+        while count.received + count.sent < BURST {
+            engine.turn(&mut count, Some(Duration::ZERO)).expect("the engine works");
+        }
+        total += on_the_clock(burst, cpu_time() - start);
+        if work != Work::Receive {
+            pair.take_out();
+        }
+        assert_eq!(count.received + count.sent, BURST);
+    }
+    total
+}
+
+fn stage(outbox: &mut Outbox, pair: &Pair) {
+    let mut slot = outbox.reserve().expect("more slots than a burst needs");
+    slot.buffer()[..PAYLOAD.len()].copy_from_slice(&PAYLOAD);
+    slot.send(PAYLOAD.len(), Transmit { socket: 0, to: pair.peer_address, from: None, tag: 0 });
+}
+
+#[derive(Default)]
+struct Count {
+    received: usize,
+    sent: usize,
+}
+
+impl Handler for Count {
+    fn datagram(&mut self, datagram: Datagram<'_>, _: &mut Outbox) {
+        self.received += usize::from(datagram.bytes.len() == PAYLOAD.len());
+    }
+
+    fn sent(&mut self, _tag: u16) {
+        self.sent += 1;
+    }
+
+    fn send_failed(&mut self, _tag: u16, error: SendError) {
+        panic!("a send failed: {error:?}");
+    }
+}

@@ -1,0 +1,187 @@
+//! What a message costs as the whole process forwards it: Viaduct beside a forwarder that parses nothing, which is the
+//! floor, and beside Kamailio, where that is installed. The same traffic for all, in one run, interleaved and shuffled.
+//!
+//! Throughput looked better as a measure, since it is what is bought. On a machine whose generator shares its cores
+//! with the device it measures both; CPU time a message is the device's own.
+//!
+//! `cargo bench --bench relay -- --help` has the options.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use std::{env, fs, process};
+
+use clap::{Args, Parser, Subcommand};
+
+use device::Device;
+use load::Load;
+use report::{Limits, Report, Run};
+use traffic::Traffic;
+
+#[path = "relay/device.rs"]
+mod device;
+#[path = "relay/forwarder.rs"]
+mod forwarder;
+#[path = "relay/kamailio.rs"]
+mod kamailio;
+#[path = "relay/load.rs"]
+mod load;
+#[path = "relay/report.rs"]
+mod report;
+mod statistics;
+#[path = "relay/traffic.rs"]
+mod traffic;
+
+#[derive(Parser)]
+#[command(about = "CPU time a message of Viaduct, a raw forwarder and Kamailio")]
+struct CommandLine {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    options: BenchOptions,
+}
+
+#[derive(Args)]
+struct BenchOptions {
+    /// How often each device is measured with each kind of traffic
+    #[arg(long, env = "RELAY_RUNS", default_value_t = 5)]
+    runs: u32,
+    /// How long each is measured, in milliseconds
+    #[arg(long, default_value_t = 800)]
+    measured_ms: u64,
+    /// How many exchanges are under way at once
+    #[arg(long, default_value_t = 256)]
+    window: u16,
+    /// The kinds of traffic
+    #[arg(long, value_delimiter = ',', default_value = "options,mix")]
+    traffic: Vec<Traffic>,
+    /// The first of the ports that are used: of each device, of the clients and of the backends
+    #[arg(long, default_value_t = 7100)]
+    port: u16,
+    /// The most CPU time a message that Viaduct may take, relative to the raw forwarder
+    #[arg(long)]
+    max_ratio_raw: Option<f64>,
+    /// The same, relative to Kamailio
+    #[arg(long)]
+    max_ratio_kamailio: Option<f64>,
+    /// What cargo says to every bench
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Be the raw forwarder
+    #[command(hide = true)]
+    Forwarder { listen: SocketAddr, backends: Vec<SocketAddr> },
+    /// Run a program on one core
+    #[command(hide = true)]
+    HeldTo {
+        core: usize,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let outcome = match line.part {
+        Some(Part::Forwarder { listen, backends }) => forwarder::run(listen, backends).map(|()| Vec::new()),
+        Some(Part::HeldTo { core, program }) => Err(device::become_held_to(core, &program)),
+        None => bench(&line.options),
+    };
+    let broken = outcome.unwrap_or_else(|error| vec![error]);
+    broken.iter().for_each(|broken| eprintln!("relay: {broken}"));
+    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs all and prints; gives what of the limits is not kept.
+fn bench(options: &BenchOptions) -> Result<Vec<String>, String> {
+    let bench = Bench::new(options)?;
+    let devices = Device::available();
+    Report::print_circumstances(options.runs, &bench.cores);
+    let report = Report(bench.run(&devices)?);
+    options.traffic.iter().for_each(|traffic| report.print(*traffic, &devices));
+    let limits = Limits { to_raw: options.max_ratio_raw, to_kamailio: options.max_ratio_kamailio };
+    Ok(options.traffic.iter().flat_map(|traffic| report.broken(*traffic, limits)).collect())
+}
+
+struct Bench<'a> {
+    options: &'a BenchOptions,
+    cores: Vec<usize>,
+    backends: Vec<SocketAddr>,
+    directory: Directory,
+}
+
+/// Before it is measured, a device is kept busy this long, so that caches and queues are as they will be.
+const WARM_UP: Duration = Duration::from_millis(150);
+
+impl<'a> Bench<'a> {
+    fn new(options: &'a BenchOptions) -> Result<Self, String> {
+        let cores = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+        let backends = (11..14).map(|host| SocketAddr::from(([127, 0, 0, host], options.port + 11))).collect();
+        Ok(Bench { options, cores, backends, directory: Directory::new()? })
+    }
+
+    /// The device has the first core, clients and backends the second; with one core nobody is held to any.
+    fn device_core(&self) -> Option<usize> {
+        self.cores.first().copied().filter(|_| self.cores.len() > 1)
+    }
+
+    fn run(&self, devices: &[Device]) -> Result<Vec<Run>, String> {
+        let client = SocketAddr::from(([127, 0, 0, 2], self.options.port + 10));
+        if let Some(core) = self.cores.get(1) {
+            core_affinity::set_for_current(core_affinity::CoreId { id: *core });
+        }
+        let mut load = Load::open(client, &self.backends, self.options.window)?;
+        let pairs =
+            self.options.traffic.iter().flat_map(|traffic| devices.iter().map(move |device| (*device, *traffic)));
+        let mut order: Vec<_> = pairs.collect();
+        let mut runs = Vec::new();
+        for round in 0..self.options.runs {
+            statistics::shuffle(&mut order, round.into());
+            for (device, traffic) in &order {
+                runs.push(self.measure(&mut load, *device, *traffic)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    fn measure(&self, load: &mut Load, device: Device, traffic: Traffic) -> Result<Run, String> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], self.options.port + device as u16));
+        let running = device.start(self.device_core(), listen, &self.backends, &self.directory.0)?;
+        if !load.wait_for(listen) {
+            return Err(format!("{} forwards nothing", device.label()));
+        }
+        let before = Cell::new((Instant::now(), running.cpu()));
+        let after = Cell::new(before.get());
+        let seen = load.run(
+            (listen, traffic),
+            (WARM_UP, Duration::from_millis(self.options.measured_ms)),
+            || before.set((Instant::now(), running.cpu())),
+            || after.set((Instant::now(), running.cpu())),
+        );
+        let ((began, cpu_before), (ended, cpu_after)) = (before.get(), after.get());
+        let cpu = cpu_after.since(cpu_before);
+        Ok(Run { device, traffic, cpu, wall_ns: (ended - began).as_nanos() as f64, seen })
+    }
+}
+
+/// A directory of this run's own, gone at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self, String> {
+        let path = env::temp_dir().join(format!("viaduct-relay-{}", process::id()));
+        fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Directory(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
