@@ -1,24 +1,24 @@
 //! Our branch, and the To tag of our own answers: keyed hashes of what stays the same over a transaction (§16.11).
 
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::balance::key::{FieldHasher, Key};
 use crate::sip::header::{HeaderName, parse_cseq, parse_tag};
 use crate::sip::scan::Head;
-use crate::sip::via::Via;
+use crate::sip::via::{MAX_HOST_BYTES, Via};
 
 /// What follows the magic cookie in a branch of ours: 11 characters of signature; before them, for a request in RFC 2543
 /// dress, 6 characters that stand for its Request-URI.
-pub type Branch = ArrayString<17>;
+pub type Branch = ArrayVec<u8, 17>;
 
 /// A To tag of our own.
-pub type Tag = ArrayString<13>;
+pub type Tag = ArrayVec<u8, 13>;
 
 const SIGNATURE_CHARS: usize = 11;
 const URI_CHARS: usize = 6;
-const TAG_PREFIX: &str = "vd";
+const TAG_PREFIX: [u8; 2] = *b"vd";
 
 /// The branch of a request whose topmost Via, as it came, is `via`.
 ///
@@ -43,19 +43,18 @@ pub fn of_request(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &[u8])
 pub fn verifies(key: &Key, message: &[u8], head: &Head, below: &Via, branch: &[u8]) -> bool {
     if below.rfc3261_branch(message).is_some() {
         let expected = signed(Branch::new(), over_via(key, message, head, below).finish());
-        return branch == expected.as_bytes();
+        return branch == expected.as_slice();
     }
-    let uri = branch.get(..URI_CHARS).and_then(|uri| std::str::from_utf8(uri).ok()).map(Branch::from);
-    let Some(Ok(uri)) = uri else { return false };
-    let expected = signed(uri, over_rfc2543(key, message, head, below, &uri).finish());
-    branch == expected.as_bytes()
+    let Some(Ok(uri)) = branch.get(..URI_CHARS).map(Branch::try_from) else { return false };
+    let signature = over_rfc2543(key, message, head, below, &uri).finish();
+    branch == signed(uri, signature).as_slice()
 }
 
 /// The To tag of our own answer to a request, the same for a retransmission, on every replica (§8.2.7). It covers
 /// nothing that may be unreadable, so that a request refused for a malformed header has one too.
 pub fn own_tag(key: &Key, message: &[u8], head: &Head, via: &Via) -> Tag {
     let mut tag = Tag::new();
-    tag.push_str(TAG_PREFIX);
+    tag.extend(TAG_PREFIX);
     let signature = over_via(key, message, head, via).field(from_tag(message, head)).finish();
     push_base64(&mut tag, &signature.to_be_bytes());
     tag
@@ -63,12 +62,14 @@ pub fn own_tag(key: &Key, message: &[u8], head: &Head, via: &Via) -> Tag {
 
 /// Whether a To tag looks like one of our own, at a glance.
 pub fn may_be_own_tag(tag: &[u8]) -> bool {
-    tag.len() == TAG_PREFIX.len() + SIGNATURE_CHARS && tag.starts_with(TAG_PREFIX.as_bytes())
+    tag.len() == TAG_PREFIX.len() + SIGNATURE_CHARS && tag.starts_with(&TAG_PREFIX)
 }
 
 fn over_via(key: &Key, message: &[u8], head: &Head, via: &Via) -> FieldHasher {
-    let mut host: ArrayVec<u8, 256> = ArrayVec::new();
-    host.extend(via.host.of(message).iter().take(256).map(u8::to_ascii_lowercase));
+    let mut host: ArrayVec<u8, MAX_HOST_BYTES> = ArrayVec::new();
+    // A Via's host is never longer: it would not have been read.
+    let _ = host.try_extend_from_slice(via.host.of(message));
+    host.make_ascii_lowercase();
     key.over_fields()
         .field(&host)
         .number(u64::from(via.port_or_default()))
@@ -76,12 +77,12 @@ fn over_via(key: &Key, message: &[u8], head: &Head, via: &Via) -> FieldHasher {
         .field(head.first(HeaderName::CallId).map_or(&[], |field| field.value.of(message)))
 }
 
-fn over_rfc2543(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &str) -> FieldHasher {
+fn over_rfc2543(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &[u8]) -> FieldHasher {
     let cseq = head.first(HeaderName::CSeq).and_then(|field| parse_cseq(message, field.value));
     over_via(key, message, head, via)
         .field(from_tag(message, head))
         .number(cseq.map_or(u64::MAX, |cseq| u64::from(cseq.number)))
-        .field(uri.as_bytes())
+        .field(uri)
 }
 
 fn from_tag<'a>(message: &'a [u8], head: &Head) -> &'a [u8] {
@@ -95,12 +96,11 @@ fn signed(mut branch: Branch, signature: u64) -> Branch {
 }
 
 /// Appends bytes in the URL-safe alphabet of base64 (RFC 4648 §5), all of whose characters may stand in a token.
-fn push_base64<const N: usize>(text: &mut ArrayString<N>, bytes: &[u8]) {
+fn push_base64<const N: usize>(text: &mut ArrayVec<u8, N>, bytes: &[u8]) {
     let mut encoded = [0; 16];
     let len = URL_SAFE_NO_PAD.encode_slice(bytes, &mut encoded).unwrap_or(0);
-    let ascii = std::str::from_utf8(&encoded[..len]).unwrap_or_default();
-    debug_assert!(text.remaining_capacity() >= ascii.len() && len > 0);
-    let _ = text.try_push_str(ascii);
+    let pushed = text.try_extend_from_slice(&encoded[..len]);
+    debug_assert!(pushed.is_ok() && len > 0);
 }
 
 const _: () = assert!(URI_CHARS + SIGNATURE_CHARS == 17);

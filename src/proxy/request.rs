@@ -190,6 +190,6 @@ impl<'a> Request<'a> {
 
     fn has_own_tag(&self) -> bool {
         let Some(tag) = self.to_tag().filter(|tag| branch::may_be_own_tag(tag)) else { return false };
-        self.snapshot.keys().find(|keys| (self.own_tag(keys).as_bytes() == tag).then_some(())).is_some()
+        self.snapshot.keys().find(|keys| (self.own_tag(keys).as_slice() == tag).then_some(())).is_some()
     }
 }

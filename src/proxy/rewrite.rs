@@ -56,9 +56,9 @@ fn write_via(request: &Request<'_>, hop: &NextHop, draft: &mut Draft) -> Result<
     let branch = branch::of_request(&keys.branch, message, request.head, &request.via, request.uri.of(message));
     let path =
         ReturnPath { listener: request.inbound.listener, local: request.snapshot.source_of_answer(request.inbound) };
-    let token = path.sign(&keys.path, branch.as_bytes(), request.via.answer_address(request.inbound.peer));
+    let token = path.sign(&keys.path, &branch, request.via.answer_address(request.inbound.peer));
     let parameter = OWN_PARAMETER.as_bytes();
-    let text = [listener.via_start(), branch.as_bytes(), b";", parameter, b"=", token.as_bytes(), b"\r\n"];
+    let text = [listener.via_start(), &branch, b";", parameter, b"=", &token, b"\r\n"];
     draft.insert(above_vias(request), &text)
 }
 
@@ -170,16 +170,8 @@ fn write_uri(
 ) -> Result<(), DraftFull> {
     let Some(listener) = request.snapshot.listener(listener) else { return Err(DraftFull) };
     let scheme = if request.has_sips() { "sips" } else { "sip" };
-    let texts: [&[u8]; 8] = [
-        name.as_bytes(),
-        b": <",
-        scheme.as_bytes(),
-        b":",
-        token.as_bytes(),
-        listener.uri_end(),
-        parameter.as_bytes(),
-        b">\r\n",
-    ];
+    let texts: [&[u8]; 8] =
+        [name.as_bytes(), b": <", scheme.as_bytes(), b":", token, listener.uri_end(), parameter.as_bytes(), b">\r\n"];
     draft.insert(place, &texts)
 }
 

@@ -15,7 +15,7 @@ pub mod return_path;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -23,19 +23,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 type Bytes = ArrayVec<u8, 52>;
 
 /// A token's text.
-pub type Token = ArrayString<72>;
+pub type Token = ArrayVec<u8, 72>;
 
 const SIGNATURE_BYTES: usize = 8;
 
 /// Bytes and their signature as text, in the URL-safe alphabet of base64 (RFC 4648 §5): all of its characters may stand in
 /// a token and in a user part.
-fn write(prefix: &str, mut bytes: Bytes, signature: u64) -> Token {
+fn write(prefix: &[u8], mut bytes: Bytes, signature: u64) -> Token {
     bytes.extend(signature.to_be_bytes());
     let mut encoded = [0; 72];
     let len = URL_SAFE_NO_PAD.encode_slice(&bytes, &mut encoded).unwrap_or(0);
     let mut token = Token::new();
-    token.push_str(prefix);
-    token.push_str(std::str::from_utf8(&encoded[..len]).unwrap_or_default());
+    let written = token.try_extend_from_slice(prefix).and(token.try_extend_from_slice(&encoded[..len]));
+    debug_assert!(written.is_ok() && len > 0);
     token
 }
 

@@ -2,7 +2,7 @@
 //! malformed is the backends' to judge, and is forwarded as it came.
 
 use crate::sip::Span;
-use crate::sip::header::{HeaderName, parse_call_id, parse_cseq, parse_number, parse_tag};
+use crate::sip::header::{HeaderName, is_address, parse_call_id, parse_cseq, parse_number};
 use crate::sip::reply::Status;
 use crate::sip::scan::{Field, Head};
 use crate::sip::start_line::Method;
@@ -69,7 +69,7 @@ pub(super) fn request(message: &[u8], head: &Head, method: Method, name: Span, u
     }
     for header in [HeaderName::From, HeaderName::To] {
         let field = required(head, header)?;
-        parse_tag(message, field.value).map_err(|_| malformed(header))?;
+        is_address(message, field.value).then_some(()).ok_or(malformed(header))?;
     }
     parse_call_id(message, required(head, HeaderName::CallId)?.value).ok_or(malformed(HeaderName::CallId))?;
     let cseq = required(head, HeaderName::CSeq)?;

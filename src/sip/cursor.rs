@@ -1,11 +1,11 @@
 //! A reader over one header value, where white space may be folded (§7.3.1).
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::Span;
 
 /// The longest host name (RFC 1035 §2.3.4), with a dot at its end.
-pub(super) const MAX_HOST_BYTES: usize = 256;
+pub const MAX_HOST_BYTES: usize = 256;
 
 /// Reads a part of a message from left to right. Never reads outside the span it was made for.
 #[derive(Clone, Copy)]
@@ -48,12 +48,20 @@ impl<'a> Cursor<'a> {
     /// Takes `wanted` with any white space round it.
     pub(super) fn take_separator(&mut self, wanted: u8) -> bool {
         let before = self.at;
-        self.skip_lws();
         if !self.take(wanted) {
-            self.at = before;
-            return false;
+            // Only where white space stands can it stand behind it.
+            if !self.peek().is_some_and(is_lws) {
+                return false;
+            }
+            self.skip_lws();
+            if !self.take(wanted) {
+                self.at = before;
+                return false;
+            }
         }
-        self.skip_lws();
+        if self.peek().is_some_and(is_lws) {
+            self.skip_lws();
+        }
         true
     }
 
@@ -70,6 +78,12 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         self.at += memchr(wanted, self.bytes.get(start..)?)?;
         Some(Span::new(start, self.at))
+    }
+
+    /// Takes the bytes up to the first of either, or all where there is neither.
+    pub(super) fn take_until_any(&mut self, one: u8, other: u8) {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at += memchr2(one, other, rest).unwrap_or(rest.len());
     }
 
     /// Takes a token (§25.1); `None` where there is not one character of one.

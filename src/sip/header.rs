@@ -93,6 +93,16 @@ pub fn named_call_id(message: &[u8], value: Span) -> Option<&[u8]> {
     (!named.is_empty()).then_some(named)
 }
 
+/// Whether a From or To value is an address, with or without parameters: all that a proxy needs of it (§16.3 item 1).
+pub fn is_address(message: &[u8], value: Span) -> bool {
+    let mut cursor = Cursor::new(message, value);
+    if skip_address(&mut cursor).is_err() {
+        return false;
+    }
+    cursor.skip_lws();
+    matches!(cursor.peek(), None | Some(b';'))
+}
+
 /// A value that should be a name-addr or an addr-spec is neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedAddress;
@@ -104,7 +114,7 @@ fn skip_address(cursor: &mut Cursor<'_>) -> Result<(), MalformedAddress> {
         cursor.quoted().ok_or(MalformedAddress)?;
     }
     let before = *cursor;
-    cursor.take_while(|byte| byte != b'<' && byte != b';');
+    cursor.take_until_any(b'<', b';');
     if cursor.take(b'<') {
         let uri = cursor.take_until(b'>').filter(|uri| !uri.is_empty());
         return if uri.is_some() && cursor.take(b'>') { Ok(()) } else { Err(MalformedAddress) };

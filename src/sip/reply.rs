@@ -89,7 +89,7 @@ pub struct Reply<'a> {
     /// The reason phrase's second half: what of the request is wrong.
     pub detail: Option<&'static str>,
     /// The tag for To where the request has none (§8.2.6.2).
-    pub tag: &'a str,
+    pub tag: &'a [u8],
     /// Whether To has a tag already.
     pub has_tag: bool,
     /// Headers of its own, each with its line end.
@@ -123,7 +123,7 @@ impl Reply<'_> {
             }
         }
         if let (Some(to), false) = (head.first(HeaderName::To), self.has_tag) {
-            draft.insert(to.value.after(), &[b";tag=", self.tag.as_bytes()])?;
+            draft.insert(to.value.after(), &[b";tag=", self.tag])?;
         }
         if self.status == Status::BadExtension {
             write_unsupported(head, draft)?;

@@ -101,7 +101,7 @@ impl Head {
     /// Notes the header that begins on this line, if it is one of ours.
     fn note(&mut self, line: &[u8], start: usize, next: usize) -> Result<bool, Unreadable> {
         let Some((name, value_at)) = name::recognise(line) else { return Ok(false) };
-        let value = Span::new(start + value_at, start + value_at + line[value_at..].trim_ascii_end().len());
+        let value = Span::new(start + value_at, start + value_at + end_of_text(&line[value_at..]));
         let field = Field { name, line: Span::new(start, next), value };
         self.fields.try_push(field).map_err(|_| Unreadable::TooManyHeaders)?;
         let first = &mut self.first[name as usize];
@@ -196,6 +196,14 @@ const BEGINNINGS: [Beginning; 256] = {
 fn may_repeat(name: HeaderName) -> bool {
     use HeaderName::{CSeq, CallId, ContentLength, From, MaxForwards, To};
     !matches!(name, MaxForwards | From | To | CallId | CSeq | ContentLength)
+}
+
+/// The length of a line without the white space at its end.
+fn end_of_text(line: &[u8]) -> usize {
+    match line.last() {
+        Some(last) if *last > b' ' => line.len(),
+        _ => line.trim_ascii_end().len(),
+    }
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {

@@ -10,6 +10,8 @@ use super::{Span, Transport};
 /// The start of every branch made by an element that follows RFC 3261 (§8.1.1.7).
 pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
+pub use super::cursor::MAX_HOST_BYTES;
+
 /// One Via value: a hop that a message took.
 #[derive(Clone, Copy, Debug)]
 pub struct Via {
@@ -47,12 +49,7 @@ impl Via {
         let mut cursor = Cursor::new(message, values);
         cursor.skip_lws();
         let start = cursor.at();
-        let protocol = cursor.token()?;
-        let version = cursor.take_separator(b'/').then(|| cursor.token())??;
-        let transport = cursor.take_separator(b'/').then(|| cursor.token())??;
-        if !protocol.of(message).eq_ignore_ascii_case(b"SIP") || version.of(message) != b"2.0" || !cursor.skip_lws() {
-            return None;
-        }
+        let transport = take_protocol(message, &mut cursor)?;
         let host = cursor.host()?;
         let port = if cursor.take_separator(b':') { Some(cursor.port()?) } else { None };
         let end = cursor.at();
@@ -96,11 +93,13 @@ impl Via {
             end = cursor.at();
         }
         let parameter = Parameter { whole: Span::new(start, end), value };
-        match name.of(message) {
-            name if name.eq_ignore_ascii_case(b"branch") => once(&mut self.branch, value),
-            name if name.eq_ignore_ascii_case(b"received") => once(&mut self.received, Some(parameter)),
-            name if name.eq_ignore_ascii_case(b"rport") => once(&mut self.rport, Some(parameter)),
-            name if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => once(&mut self.own, value),
+        // By length first: most parameters are told apart by that alone.
+        let name = name.of(message);
+        match name.len() {
+            6 if name.eq_ignore_ascii_case(b"branch") => once(&mut self.branch, value),
+            8 if name.eq_ignore_ascii_case(b"received") => once(&mut self.received, Some(parameter)),
+            5 if name.eq_ignore_ascii_case(b"rport") => once(&mut self.rport, Some(parameter)),
+            2 if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => once(&mut self.own, value),
             _ => Some(()),
         }
     }
@@ -156,6 +155,15 @@ impl Via {
         }
         Ok(())
     }
+}
+
+/// Takes `SIP/2.0/UDP` and the white space behind it; gives the place of the transport.
+fn take_protocol(message: &[u8], cursor: &mut Cursor<'_>) -> Option<Span> {
+    let protocol = cursor.token()?;
+    let version = cursor.take_separator(b'/').then(|| cursor.token())??;
+    let transport = cursor.take_separator(b'/').then(|| cursor.token())??;
+    let is_sip = protocol.of(message).eq_ignore_ascii_case(b"SIP") && version.of(message) == b"2.0";
+    (is_sip && cursor.skip_lws()).then_some(transport)
 }
 
 /// Keeps a parameter; `None` where it stood there before: two readings of it would differ.

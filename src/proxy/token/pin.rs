@@ -51,7 +51,7 @@ impl Pin {
             None => Flow::push_none(&mut bytes),
         }
         let signature = signature(key, &bytes, call_id);
-        write("p", bytes, signature)
+        write(b"p", bytes, signature)
     }
 
     /// Reads a token back; `None` where it was not signed with this key for this Call-ID.
@@ -92,7 +92,7 @@ mod tests {
     fn a_pin_survives_the_way_there_and_back() {
         let key = Key::new([5; 16]);
         for pin in pins() {
-            assert_eq!(Pin::verify(&key, pin.sign(&key, b"call").as_bytes(), b"call"), Some(pin));
+            assert_eq!(Pin::verify(&key, &pin.sign(&key, b"call"), b"call"), Some(pin));
         }
     }
 
@@ -101,10 +101,10 @@ mod tests {
         let key = Key::new([5; 16]);
         for pin in pins() {
             let token = pin.sign(&key, b"call");
-            assert_eq!(Pin::verify(&key, token.as_bytes(), b"Call"), None);
-            assert_eq!(Pin::verify(&Key::new([6; 16]), token.as_bytes(), b"call"), None);
+            assert_eq!(Pin::verify(&key, &token, b"Call"), None);
+            assert_eq!(Pin::verify(&Key::new([6; 16]), &token, b"call"), None);
             for place in 0..token.len() {
-                let mut forged = token.as_bytes().to_vec();
+                let mut forged = token.to_vec();
                 forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
                 assert_eq!(Pin::verify(&key, &forged, b"call"), None);
             }

@@ -37,7 +37,7 @@ impl ReturnPath {
             push_ip(&mut bytes, local);
         }
         let signature = signature(key, &bytes, branch, to);
-        write("", bytes, signature)
+        write(b"", bytes, signature)
     }
 
     /// Reads a token back; `None` where it was not signed for this `branch` and for a response that goes to `to`.
@@ -79,7 +79,7 @@ mod tests {
         for local in [None, Some("10.0.0.1".parse().unwrap()), Some("2001:db8::1".parse().unwrap())] {
             let path = ReturnPath { listener: ListenerIndex(63), local };
             let token = path.sign(&key(), b"branch", to());
-            assert_eq!(ReturnPath::verify(&key(), token.as_bytes(), b"branch", to()), Some(path));
+            assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
         }
     }
 
@@ -87,11 +87,11 @@ mod tests {
     fn nothing_of_it_can_be_changed() {
         let token = ReturnPath { listener: ListenerIndex(2), local: None }.sign(&key(), b"branch", to());
         let other: SocketAddr = "192.0.2.1:5061".parse().unwrap();
-        assert_eq!(ReturnPath::verify(&key(), token.as_bytes(), b"branch", other), None);
-        assert_eq!(ReturnPath::verify(&key(), token.as_bytes(), b"brancH", to()), None);
-        assert_eq!(ReturnPath::verify(&Key::new([2; 16]), token.as_bytes(), b"branch", to()), None);
+        assert_eq!(ReturnPath::verify(&key(), &token, b"branch", other), None);
+        assert_eq!(ReturnPath::verify(&key(), &token, b"brancH", to()), None);
+        assert_eq!(ReturnPath::verify(&Key::new([2; 16]), &token, b"branch", to()), None);
         for place in 0..token.len() {
-            let mut forged = token.as_bytes().to_vec();
+            let mut forged = token.to_vec();
             forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
             assert_eq!(ReturnPath::verify(&key(), &forged, b"branch", to()), None);
         }

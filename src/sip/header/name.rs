@@ -179,10 +179,10 @@ pub(in crate::sip) fn recognise(line: &[u8]) -> Option<(HeaderName, usize)> {
         return None;
     }
     let word = first_word(line);
-    candidates.iter().filter(|candidate| candidate.begins(word)).find_map(|candidate| {
-        let colon = skip_blanks(line, candidate.len);
-        (line.get(colon) == Some(&b':')).then(|| (candidate.header, skip_blanks(line, colon + 1)))
-    })
+    candidates
+        .iter()
+        .filter(|candidate| candidate.begins(word))
+        .find_map(|candidate| value_start(line, candidate.len).map(|start| (candidate.header, start)))
 }
 
 /// The first 16 bytes; behind the end of a shorter line zeroes, which stand in no name.
@@ -190,6 +190,18 @@ fn first_word(line: &[u8]) -> u128 {
     match line.first_chunk() {
         Some(bytes) => u128::from_le_bytes(*bytes),
         None => line.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte)),
+    }
+}
+
+/// Where the value begins behind a name of that length: behind the colon and any white space round it.
+fn value_start(line: &[u8], name_len: usize) -> Option<usize> {
+    match line.get(name_len..name_len + 3) {
+        // As nearly everybody writes it.
+        Some([b':', b' ', first]) if *first > b' ' => Some(name_len + 2),
+        _ => {
+            let colon = skip_blanks(line, name_len);
+            (line.get(colon) == Some(&b':')).then(|| skip_blanks(line, colon + 1))
+        }
     }
 }
 
