@@ -28,7 +28,7 @@ impl Key {
 
     /// Begins a hash over several fields.
     pub fn over_fields(&self) -> FieldHasher {
-        FieldHasher { hasher: SipHasher24::new_with_key(&self.0), gathered: ArrayVec::new() }
+        FieldHasher { key: *self, gathered: ArrayVec::new(), before: None }
     }
 }
 
@@ -40,15 +40,17 @@ impl fmt::Debug for Key {
 
 /// SipHash-2-4 over several fields, each behind its length, so that no two lists of fields give the same bytes.
 ///
-/// Small fields are gathered and hashed at once, because each write to the hash costs as much as hashing thirty bytes.
+/// Fields are gathered and hashed at once, because each write to the hash costs as much as hashing thirty bytes.
 #[derive(Clone, Debug)]
 pub struct FieldHasher {
-    hasher: SipHasher24,
+    key: Key,
     gathered: ArrayVec<u8, GATHERED_BYTES>,
+    /// What was taken in before `gathered`, where that was more than it holds.
+    before: Option<SipHasher24>,
 }
 
 /// What the fields of a usual branch take: a host, a branch and a Call-ID.
-const GATHERED_BYTES: usize = 192;
+const GATHERED_BYTES: usize = 256;
 
 impl FieldHasher {
     /// Takes a field in.
@@ -68,18 +70,29 @@ impl FieldHasher {
 
     /// The hash of all that was taken in.
     #[inline]
-    pub fn finish(mut self) -> u64 {
-        self.hasher.write(&self.gathered);
-        self.hasher.finish()
+    pub fn finish(self) -> u64 {
+        match self.before {
+            None => self.key.hash(&self.gathered),
+            Some(mut hasher) => {
+                hasher.write(&self.gathered);
+                hasher.finish()
+            }
+        }
     }
 
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
         if self.gathered.try_extend_from_slice(bytes).is_err() {
-            self.hasher.write(&self.gathered);
-            self.hasher.write(bytes);
-            self.gathered.clear();
+            self.spill(bytes);
         }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        let hasher = self.before.get_or_insert_with(|| SipHasher24::new_with_key(&self.key.0));
+        hasher.write(&self.gathered);
+        hasher.write(bytes);
+        self.gathered.clear();
     }
 }
 
@@ -98,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_gathered_and_what_is_not_hash_alike() {
         let key = Key::new([7; 16]);
-        for len in [0, 1, 100, 179, 180, 181, 188, 189, 192, 193, 1000] {
+        for len in [0, 1, 100, 243, 244, 245, 252, 253, 256, 257, 1000] {
             let long = vec![b'x'; len];
             let mut whole = (len as u32).to_le_bytes().to_vec();
             whole.extend(&long);

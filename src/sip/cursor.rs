@@ -40,9 +40,17 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// Takes these bytes if they stand here.
+    pub(super) fn take_all(&mut self, wanted: &[u8]) -> bool {
+        let found = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(wanted));
+        self.at += if found { wanted.len() } else { 0 };
+        found
+    }
+
     /// Passes spaces, tabs and the line ends inside a folded value; says whether there were any.
+    #[inline]
     pub(super) fn skip_lws(&mut self) -> bool {
-        !self.take_while(is_lws).is_empty()
+        self.peek().is_some_and(is_lws) && !self.take_while(is_lws).is_empty()
     }
 
     /// Takes `wanted` with any white space round it.
@@ -59,9 +67,7 @@ impl<'a> Cursor<'a> {
                 return false;
             }
         }
-        if self.peek().is_some_and(is_lws) {
-            self.skip_lws();
-        }
+        self.skip_lws();
         true
     }
 

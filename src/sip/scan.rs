@@ -84,7 +84,7 @@ impl Head {
         for end in ends {
             match Beginning::of(message[line_start]) {
                 Beginning::Other => in_noted = false,
-                Beginning::Name => in_noted = self.note(without_cr(&message[line_start..end]), line_start, end + 1)?,
+                Beginning::Name => in_noted = self.note(message, line_start, end)?,
                 Beginning::Blank if in_noted => self.fold(without_cr(&message[line_start..end]), line_start, end + 1),
                 Beginning::Blank => {}
                 Beginning::LineEnd if without_cr(&message[line_start..end]).is_empty() => {
@@ -98,11 +98,13 @@ impl Head {
         Err(Unreadable::NoEndOfHead)
     }
 
-    /// Notes the header that begins on this line, if it is one of ours.
-    fn note(&mut self, line: &[u8], start: usize, next: usize) -> Result<bool, Unreadable> {
-        let Some((name, value_at)) = name::recognise(line) else { return Ok(false) };
+    /// Notes the header that begins on the line from `start` to the line feed at `end`, if it is one of ours.
+    #[inline]
+    fn note(&mut self, message: &[u8], start: usize, end: usize) -> Result<bool, Unreadable> {
+        let line = without_cr(&message[start..end]);
+        let Some((name, value_at)) = name::recognise(line, &message[start..]) else { return Ok(false) };
         let value = Span::new(start + value_at, start + value_at + end_of_text(&line[value_at..]));
-        let field = Field { name, line: Span::new(start, next), value };
+        let field = Field { name, line: Span::new(start, end + 1), value };
         self.fields.try_push(field).map_err(|_| Unreadable::TooManyHeaders)?;
         let first = &mut self.first[name as usize];
         if *first == 0 {

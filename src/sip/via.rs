@@ -159,6 +159,12 @@ impl Via {
 
 /// Takes `SIP/2.0/UDP` and the white space behind it; gives the place of the transport.
 fn take_protocol(message: &[u8], cursor: &mut Cursor<'_>) -> Option<Span> {
+    const PLAIN: &[u8] = b"SIP/2.0/UDP ";
+    let start = cursor.at();
+    if cursor.take_all(PLAIN) {
+        cursor.skip_lws();
+        return Some(Span::new(start + 8, start + 11));
+    }
     let protocol = cursor.token()?;
     let version = cursor.take_separator(b'/').then(|| cursor.token())??;
     let transport = cursor.take_separator(b'/').then(|| cursor.token())??;
@@ -187,13 +193,23 @@ pub fn parse_ip(text: &[u8]) -> Option<IpAddr> {
 
 /// Four numbers with dots between them, without leading zeroes, which some readers take for octal.
 fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0; 4];
-    let mut parts = text.split(|byte| *byte == b'.');
-    for octet in &mut octets {
-        let digits = parts.next().filter(|digits| digits.len() == 1 || digits.first() != Some(&b'0'))?;
-        *octet = u8::try_from(decimal(digits)?).ok()?;
+    let mut octets = [0u8; 4];
+    let (mut index, mut value, mut digits) = (0, 0u32, 0);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 && (digits == 0 || value > 0) => {
+                value = value * 10 + u32::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && index < 3 => {
+                octets[index] = u8::try_from(value).ok()?;
+                (index, value, digits) = (index + 1, 0, 0);
+            }
+            _ => return None,
+        }
     }
-    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+    octets[3] = u8::try_from(value).ok()?;
+    (index == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
 }
 
 #[cfg(test)]
@@ -249,6 +265,31 @@ mod tests {
         ] {
             assert!(parse(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_standard_library_reads_them() {
+        for text in [
+            "0.0.0.0",
+            "192.0.2.1",
+            "255.255.255.255",
+            "256.1.1.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "01.2.3.4",
+            "1..2.3",
+            "1.2.3.",
+            ".1.2.3",
+            "",
+            "1.2.3.4a",
+            "1.2.3.0",
+            "1.2.3.00",
+            "0001.2.3.4",
+            "999.1.1.1",
+        ] {
+            assert_eq!(parse_ip(text.as_bytes()), text.parse::<Ipv4Addr>().ok().map(IpAddr::V4), "{text}");
+        }
+        assert_eq!(parse_ip(b"[2001:db8::1]"), "2001:db8::1".parse().ok());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::balance::key::Key;
 use crate::proxy::inbound::ListenerIndex;
 
-use super::{Bytes, Fields, Token, family, push_address, push_ip, read, write};
+use super::{Bytes, Fields, Token, family, push_ip, read, write};
 
 /// The most listeners that a token can tell apart.
 pub const MAX_LISTENERS: usize = 64;
@@ -57,9 +57,11 @@ impl ReturnPath {
 const LISTENER: u8 = MAX_LISTENERS as u8 - 1;
 
 fn signature(key: &Key, path: &[u8], branch: &[u8], to: SocketAddr) -> u64 {
-    let mut destination = Bytes::new();
-    push_address(&mut destination, to);
-    key.over_fields().field(path).field(branch).field(&destination).finish()
+    let fields = key.over_fields().field(path).field(branch).number(u64::from(to.port()));
+    match to.ip() {
+        IpAddr::V4(ip) => fields.field(&ip.octets()).finish(),
+        IpAddr::V6(ip) => fields.field(&ip.octets()).finish(),
+    }
 }
 
 #[cfg(test)]
