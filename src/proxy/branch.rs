@@ -29,12 +29,12 @@ const TAG_PREFIX: [u8; 2] = *b"vd";
 /// a non-2xx has one where its INVITE had none, and backends match it by the branch (§17.2.3).
 pub fn of_request(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &[u8]) -> Branch {
     if via.rfc3261_branch(message).is_some() {
-        return signed(Branch::new(), over_via(key, message, head, via).finish());
+        return signed(Branch::new(), over_via(key, message, head, via).finish_quick());
     }
     let mut branch = Branch::new();
     let uri_hash = key.over_fields().field(b"uri").field(uri).finish() as u32;
     push_base64(&mut branch, &uri_hash.to_be_bytes());
-    let signature = over_rfc2543(key, message, head, via, &branch).finish();
+    let signature = over_rfc2543(key, message, head, via, &branch).finish_quick();
     signed(branch, signature)
 }
 
@@ -42,11 +42,11 @@ pub fn of_request(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &[u8])
 /// `message` is; `below` is the Via below ours.
 pub fn verifies(key: &Key, message: &[u8], head: &Head, below: &Via, branch: &[u8]) -> bool {
     if below.rfc3261_branch(message).is_some() {
-        let expected = signed(Branch::new(), over_via(key, message, head, below).finish());
+        let expected = signed(Branch::new(), over_via(key, message, head, below).finish_quick());
         return branch == expected.as_slice();
     }
     let Some(Ok(uri)) = branch.get(..URI_CHARS).map(Branch::try_from) else { return false };
-    let signature = over_rfc2543(key, message, head, below, &uri).finish();
+    let signature = over_rfc2543(key, message, head, below, &uri).finish_quick();
     branch == signed(uri, signature).as_slice()
 }
 

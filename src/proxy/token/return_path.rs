@@ -59,8 +59,8 @@ const LISTENER: u8 = MAX_LISTENERS as u8 - 1;
 fn signature(key: &Key, path: &[u8], branch: &[u8], to: SocketAddr) -> u64 {
     let fields = key.over_fields().field(path).field(branch).number(u64::from(to.port()));
     match to.ip() {
-        IpAddr::V4(ip) => fields.field(&ip.octets()).finish(),
-        IpAddr::V6(ip) => fields.field(&ip.octets()).finish(),
+        IpAddr::V4(ip) => fields.number(u32::from(ip).into()).finish_quick(),
+        IpAddr::V6(ip) => fields.field(&ip.octets()).finish_quick(),
     }
 }
 
