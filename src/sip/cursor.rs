@@ -104,15 +104,14 @@ impl<'a> Cursor<'a> {
         if !self.take(b'"') {
             return None;
         }
-        while let Some(byte) = self.peek() {
-            self.at += 1;
-            match byte {
-                b'"' => return Some(Span::new(start, self.at)),
-                b'\\' => self.at = (self.at + 1).min(self.bytes.len()),
-                _ => {}
+        loop {
+            self.at += memchr2(b'"', b'\\', self.bytes.get(self.at..)?)?;
+            if self.take(b'"') {
+                return Some(Span::new(start, self.at));
             }
+            // A backslash, and the character that it escapes.
+            self.at = (self.at + 2).min(self.bytes.len());
         }
-        None
     }
 
     /// Takes a parameter's value: a quoted string, or whatever stands before white space, `;`, `,` or `>`.

@@ -104,14 +104,11 @@ fn parameters(message: &[u8], mut cursor: Cursor<'_>) -> Parameters {
 /// Takes `user[:password]@`. An `@` may stand in the user part only escaped (§25.1), so the first one ends it; `;` and
 /// `?` may stand in it, so they do not.
 fn take_user(cursor: &mut Cursor<'_>) -> Option<Span> {
-    let before = *cursor;
-    let user_info = cursor.take_while(|byte| byte != b'@');
-    if !cursor.take(b'@') {
-        *cursor = before;
-        return None;
-    }
-    let mut inside = before;
-    let user = inside.take_while(|byte| byte != b'@' && byte != b':');
+    let mut inside = *cursor;
+    let user_info = cursor.take_until(b'@')?;
+    cursor.take(b'@');
+    inside.take_until_any(b':', b'@');
+    let user = Span::new(user_info.start as usize, inside.at());
     Some(if user.is_empty() { user_info } else { user })
 }
 
