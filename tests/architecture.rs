@@ -108,3 +108,19 @@ fn crate_paths(line: &str) -> impl Iterator<Item = String> {
 fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with("//")
 }
+
+#[test]
+fn the_readme_names_every_setting_and_every_metric() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let config = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config.rs")).unwrap();
+    for setting in config.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        let file = setting.strip_suffix("_FILE").filter(|_| readme.contains("_FILE`"));
+        assert!(
+            readme.contains(setting) || file.is_some_and(|name| readme.contains(name)),
+            "{setting} is not in README.md"
+        );
+    }
+    for metric in viaduct::metrics::ALL {
+        assert!(readme.contains(metric.name), "{} is not in README.md", metric.name);
+    }
+}
