@@ -2,7 +2,9 @@
 //!
 //! A line `>>> from ADDRESS` begins a message that comes in; `listener N` and `local IP` may follow, and `raw` for one whose
 //! line ends and odd bytes are written as escapes. A line `<<<` begins what is decided about it, and behind it what is
-//! sent. `{own-via}` stands for the Via that Viaduct wrote on the last request it forwarded. Lines that begin with `#`
+//! sent. `{own-via}`, `{own-routes}` and `{own-path}` stand for the Via, the Record-Route URIs (from the top, as Route
+//! values) and the Path URI that Viaduct wrote on the last request that had them, `{own-uri}` for the first of these
+//! URIs without its brackets. Lines that begin with `#`
 //! are the reader's. To write the decisions down anew after a change of the format, run with VIADUCT_BLESS=1 and
 //! read the difference.
 
@@ -42,7 +44,7 @@ fn cases() -> Vec<PathBuf> {
 /// The case with its decisions written anew.
 fn decide_all(snapshot: &Snapshot, case: &str) -> String {
     let mut out = String::new();
-    let mut own_via = String::new();
+    let mut own = Own::default();
     let mut lines = case.lines().peekable();
     while let Some(line) = lines.next() {
         let Some(from) = line.strip_prefix(">>> ") else {
@@ -57,7 +59,7 @@ fn decide_all(snapshot: &Snapshot, case: &str) -> String {
             writeln!(out, "{line}").unwrap();
             message.push(line);
         }
-        let bytes = bytes_of(from, &message, &own_via);
+        let bytes = bytes_of(from, &message, &own);
         let (decision, sent) = crate::support::decided_inbound(snapshot, &inbound(from, &bytes));
         writeln!(out, "<<< {}", describe(snapshot, &decision)).unwrap();
         let text = String::from_utf8_lossy(&sent).replace("\r\n", "\n").replace('\r', "\\r").replace('\0', "\\0");
@@ -65,20 +67,53 @@ fn decide_all(snapshot: &Snapshot, case: &str) -> String {
             writeln!(out, "{text}{}", if text.ends_with('\n') { "" } else { "\\" }).unwrap();
         }
         if matches!(decision.kind, MessageKind::Request(_)) {
-            own_via = text.lines().find(|line| line.contains(";vd=")).unwrap_or_default().to_owned();
+            own.read(&text);
         }
     }
     out
 }
 
-fn bytes_of(from: &str, lines: &[&str], own_via: &str) -> Vec<u8> {
+/// What Viaduct wrote into the requests that it forwarded.
+#[derive(Default)]
+struct Own {
+    via: String,
+    routes: String,
+    path: String,
+}
+
+impl Own {
+    fn read(&mut self, text: &str) {
+        let values = |name: &str| -> Vec<&str> {
+            let ours = |value: &&str| {
+                value.contains("sip.example.com") || value.contains("2001:db8::100") || value.contains("192.0.2.101")
+            };
+            text.lines().filter_map(|line| line.strip_prefix(name)).filter(ours).collect()
+        };
+        if let Some(via) = text.lines().find(|line| line.contains(";vd=")) {
+            self.via = via.to_owned();
+        }
+        for (place, name) in [(&mut self.routes, "Record-Route: "), (&mut self.path, "Path: ")] {
+            if !values(name).is_empty() {
+                *place = values(name).join(", ");
+            }
+        }
+    }
+
+    fn fill_in(&self, line: &str) -> String {
+        let uri = self.routes.trim_start_matches('<').split('>').next().unwrap_or_default();
+        let line = line.replace("{own-uri}", uri);
+        line.replace("{own-via}", &self.via).replace("{own-routes}", &self.routes).replace("{own-path}", &self.path)
+    }
+}
+
+fn bytes_of(from: &str, lines: &[&str], own: &Own) -> Vec<u8> {
     if from.ends_with(" raw") {
         return unescape(&lines.concat());
     }
     let lines = lines.strip_suffix(&[""]).filter(|rest| rest.contains(&"")).unwrap_or(lines);
     let mut text = String::new();
     for line in lines {
-        text.push_str(&line.replace("{own-via}", own_via));
+        text.push_str(&own.fill_in(line));
         text.push_str("\r\n");
     }
     text.into_bytes()
