@@ -92,14 +92,14 @@ impl Bench {
     /// Decides and writes out; the number of bytes written, which keeps the work from being optimised away.
     fn pass(&mut self, message: &[u8], peer: SocketAddr) -> Option<usize> {
         let local = Some(IpAddr::from([198, 51, 100, 1]));
-        let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(0), local };
+        let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(0), local, now_us: 0 };
         black_box(proxy::decide(&self.snapshot, &inbound, &mut self.scratch));
         self.scratch.draft.render(message, &mut self.out)
     }
 
     /// What is measured must be the path that is meant, not some refusal.
     fn check(&mut self, message: &[u8], peer: SocketAddr) {
-        let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(0), local: None };
+        let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(0), local: None, now_us: 0 };
         let verdict = proxy::decide(&self.snapshot, &inbound, &mut self.scratch).verdict;
         let answer = message.starts_with(b"OPTIONS");
         match verdict {

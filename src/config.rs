@@ -12,7 +12,7 @@ pub mod error;
 pub mod value;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::{fmt, fs, thread};
@@ -54,6 +54,24 @@ pub enum Command {
     /// Carry real calls on loopback between built-in agents, and show what happens. Needs no settings: listener, backends
     /// and secret are the demo's own. Exit code 1 if a call failed
     Demo(DemoSettings),
+    /// Read one SIP message from standard input and tell what would be done with it, where it would go, and why. Binds no
+    /// listener, sends nothing, and decides as a running Viaduct with the same settings does
+    Explain(ExplainSettings),
+}
+
+/// What `viaduct explain` is told about the message.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ExplainSettings {
+    /// The address and port that the message came from
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub source: SocketAddr,
+    /// The listener that received it, by its place in VIADUCT_LISTEN, counted from 0. Without it, the first of the source's
+    /// address family
+    #[arg(long, value_name = "NUMBER")]
+    pub listener: Option<u8>,
+    /// The address that it was sent to. Without it, the listener's own
+    #[arg(long, value_name = "ADDRESS")]
+    pub local: Option<IpAddr>,
 }
 
 /// What `viaduct demo` can be told.
@@ -110,6 +128,11 @@ pub struct Settings {
     /// answered 481
     #[arg(long, env = "VIADUCT_LOST_PIN", global = true, default_value = "rehash", value_parser = on_lost_pin(), value_name = "WORD")]
     pub lost_pin: OnLostPin,
+
+    /// Whether backends are timed, by a stamp in Viaduct's own Via on each request to them. Off for backends that compare whole
+    /// Vias, as RFC 2543 has it
+    #[arg(long, env = "VIADUCT_LATENCY", global = true, default_value = "on", value_name = "WORD")]
+    pub latency: Switch,
 
     /// The fleet's secret, at least 16 bytes and the same on every member. Without one, a random one is drawn at start
     #[arg(long, env = "VIADUCT_SECRET", global = true, hide_env_values = true, value_name = "TEXT")]

@@ -15,6 +15,7 @@
 //! | [`control`] | what changes while running, and who asks? | `metrics` |
 //! | [`run`] | how does it all start and end? | everything above |
 //! | [`check`] | will these settings work? | everything above |
+//! | [`explain`] | why does this message go there? | everything above |
 //! | [`demo`] | what does it look like at work? | everything above |
 //!
 //! `tests/architecture.rs` holds these arrows.
@@ -24,6 +25,7 @@ pub mod check;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod explain;
 pub mod io;
 pub mod metrics;
 pub mod proxy;

@@ -10,7 +10,7 @@ use viaduct::config::error::{self, Refused};
 use viaduct::config::{Command, LogFormat, Settings};
 use viaduct::demo::held_log::HeldLog;
 use viaduct::run::RunError;
-use viaduct::{check, demo, run};
+use viaduct::{check, demo, explain, run};
 
 fn main() -> ExitCode {
     let line = match error::parse(std::env::args_os()) {
@@ -29,6 +29,10 @@ fn main() -> ExitCode {
     let outcome = match line.command {
         None => run::run(&line.settings).map(|()| true),
         Some(Command::Check) => check::check(&line.settings).map(|text| print!("{text}")).map(|()| true),
+        Some(Command::Explain(asked)) => {
+            let told = explain::explain(&line.settings, &asked, std::io::stdin().lock());
+            told.map(|text| print!("{text}")).map(|()| true).map_err(RunError::Setting)
+        }
         Some(Command::Demo(demo)) => demo::demo(&demo, &line.settings, &held),
     };
     match outcome {

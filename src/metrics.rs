@@ -10,6 +10,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`cells`] | what a shard counts into: plain numbers with one writer |
+//! | [`latency`] | how long backends take, in histograms |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
@@ -17,6 +18,7 @@
 
 pub mod cells;
 pub mod collector;
+pub mod latency;
 
 /// A metric as it is exposed.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +92,15 @@ pub const BACKEND_RESPONSES: Metric = metric(
     "viaduct_backend_responses_total",
     "Responses that came from a backend's address, by class.",
     &["backend", "status_class"],
+);
+
+/// How long backends take.
+pub const BACKEND_RESPONSE: Metric = metric(
+    "viaduct_backend_response_seconds",
+    "Time from a request to its response by a backend, as Viaduct sees it: the first response (a 100 to an INVITE, the final \
+     one to others) and the final one. An INVITE that is answered by 180 without a 100 before it has no first. A response \
+     that is sent again counts again, from the first request, so losses lengthen the tail. Beyond 60 s nothing is counted.",
+    &["backend", "phase", "method_class"],
 );
 
 /// A backend's weight.
@@ -171,7 +182,7 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 22] = [
+pub const ALL: [Metric; 23] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
@@ -181,6 +192,7 @@ pub const ALL: [Metric; 22] = [
     REJECTED_TOKENS,
     BACKEND_REQUESTS,
     BACKEND_RESPONSES,
+    BACKEND_RESPONSE,
     BACKEND_WEIGHT,
     BACKEND_SHARE,
     TURNS,

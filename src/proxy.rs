@@ -17,6 +17,8 @@
 //! | [`branch`] | our branch and our To tag: keyed hashes of the transaction |
 //! | [`token`] | what we write into messages to find it there again: return path, dialog pin, flow |
 //! | [`hash_key`] | what of a request is hashed |
+//! | [`latency`] | how long backends take, by a stamp of time in our Via |
+//! | [`trace`] | how a request's target was found |
 //! | `request` | the way of a request through the steps below, and our own answers |
 //! | `validate` | §16.3: may it be forwarded? |
 //! | `routing` | §16.4: which Routes are ours, which comes next? |
@@ -28,8 +30,10 @@
 pub mod branch;
 pub mod inbound;
 pub mod keys;
+pub mod latency;
 pub mod snapshot;
 pub mod token;
+pub mod trace;
 pub mod verdict;
 
 pub mod hash_key;
@@ -59,17 +63,13 @@ pub struct Scratch {
 
 /// Decides what is done with one message. Where the verdict sends something, `scratch.draft` is what to send.
 ///
-/// The same message, source and snapshot give the same bytes: on any shard, any replica, after any restart.
+/// The same message, source and snapshot give the same bytes: on any shard, any replica, after any restart. Only the stamp
+/// of time tells when and where, if the snapshot asks for one.
 pub fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, scratch: &mut Scratch) -> Decision {
     let side = snapshot.side_of(inbound.peer);
     scratch.draft.clear();
     if is_keepalive(inbound.bytes) {
-        return Decision {
-            kind: MessageKind::Unread,
-            side,
-            verdict: Verdict::Absorb(AbsorbReason::Keepalive),
-            rejected: None,
-        };
+        return Decision::new(MessageKind::Unread, side, Verdict::Absorb(AbsorbReason::Keepalive));
     }
     if let Err(unreadable) = scratch.head.scan(inbound.bytes) {
         return unread(side, unreadable.into());
@@ -79,23 +79,23 @@ pub fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, scratch: &mut Scratch)
         StartLine::Request { method, method_span, uri } => {
             let kind = MessageKind::Request(method);
             let line = (method, method_span, uri);
-            let (verdict, rejected) = request::decide(snapshot, inbound, side, head, line, draft);
-            Decision { kind, side, verdict, rejected }
+            let (verdict, rejected, trace) = request::decide(snapshot, inbound, side, head, line, draft);
+            Decision { kind, side, verdict, rejected, trace, sample: None }
         }
         StartLine::BadRequest { method, fault } => {
             let verdict = request::refuse_line(snapshot, inbound, head, method, fault, draft);
-            Decision { kind: MessageKind::Request(method), side, verdict, rejected: None }
+            Decision::new(MessageKind::Request(method), side, verdict)
         }
         StartLine::Response { status } => {
-            let verdict = response::decide(snapshot, inbound, head, draft);
-            Decision { kind: MessageKind::Response(status), side, verdict, rejected: None }
+            let (verdict, sample) = response::decide(snapshot, inbound, side, head, status, draft);
+            Decision { sample, ..Decision::new(MessageKind::Response(status), side, verdict) }
         }
         StartLine::BadResponse => unread(side, Fault::StartLine),
     }
 }
 
 fn unread(side: Side, fault: Fault) -> Decision {
-    Decision { kind: MessageKind::Unread, side, verdict: Verdict::Drop(DropReason::Malformed(fault)), rejected: None }
+    Decision::new(MessageKind::Unread, side, Verdict::Drop(DropReason::Malformed(fault)))
 }
 
 impl From<Unreadable> for Fault {

@@ -10,8 +10,8 @@
 pub mod thread;
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use crate::io::{Datagram, Engine, Handler, Outbox, SendError, Transmit, Turn};
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
@@ -31,12 +31,13 @@ pub struct Shard {
 impl Shard {
     /// A shard over an engine whose sockets are the snapshot's listeners, in their order.
     pub fn new(engine: Engine, snapshot: Arc<Snapshot>, cells: Arc<ShardCells>) -> Self {
-        Shard { engine, worker: Worker { snapshot, cells, scratch: Scratch::default() } }
+        Shard { engine, worker: Worker { snapshot, cells, scratch: Scratch::default(), now_us: None } }
     }
 
     /// Sends what is staged, waits for datagrams or the doorbell, and handles what has come: a bounded amount. Allocates
     /// nothing. An error is the engine's, never one message's or one peer's.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
+        self.worker.now_us = None;
         let turn = self.engine.turn(&mut self.worker, timeout)?;
         self.worker.cells.turn(&turn);
         Ok(turn)
@@ -53,7 +54,12 @@ struct Worker {
     snapshot: Arc<Snapshot>,
     cells: Arc<ShardCells>,
     scratch: Scratch,
+    /// The time of this turn, once its first datagram has come.
+    now_us: Option<u64>,
 }
+
+/// From where time is counted: one for all shards, since a response may come to another one than its request did.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Handler for Worker {
     fn datagram(&mut self, datagram: Datagram<'_>, outbox: &mut Outbox) {
@@ -62,6 +68,7 @@ impl Handler for Worker {
             peer: datagram.peer,
             listener: ListenerIndex(datagram.socket as u8),
             local: datagram.local,
+            now_us: self.now_us(),
         };
         if datagram.truncated {
             let side = self.snapshot.side_of(datagram.peer);
@@ -73,6 +80,9 @@ impl Handler for Worker {
         self.count_response(&decision, &inbound);
         if let Some(token) = decision.rejected {
             self.cells.rejected(token);
+        }
+        if let Some(sample) = &decision.sample {
+            self.cells.backend_latency(sample);
         }
         self.carry_out(&decision, &inbound, outbox);
     }
@@ -87,6 +97,11 @@ impl Handler for Worker {
 }
 
 impl Worker {
+    /// The clock is read once a turn, and after the wait.
+    fn now_us(&mut self) -> u64 {
+        *self.now_us.get_or_insert_with(|| BEGINNING.elapsed().as_micros() as u64)
+    }
+
     fn carry_out(&self, decision: &Decision, inbound: &Inbound<'_>, outbox: &mut Outbox) {
         match decision.verdict {
             Verdict::Forward { hop, to, backend } => {

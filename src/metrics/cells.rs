@@ -7,9 +7,12 @@ use crossbeam::utils::CachePadded;
 use crate::balance::backend::BackendIndex;
 use crate::io::{EngineKind, SendError, Turn};
 use crate::proxy::inbound::Side;
+use crate::proxy::latency::{MethodClass, Phase, Sample};
 use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
 use crate::sip::reply::Status;
+
+use super::latency::{LatencyCells, Total};
 
 /// A counter with one writer. A plain load and store: no locked instruction.
 #[derive(Debug, Default)]
@@ -143,6 +146,7 @@ pub struct TurnCells {
 struct BackendCells {
     requests: Cell,
     responses: [Cell; CLASSES],
+    latency: LatencyCells,
 }
 
 impl ShardCells {
@@ -205,6 +209,13 @@ impl ShardCells {
         }
     }
 
+    /// Counts how long a backend took.
+    pub fn backend_latency(&self, sample: &Sample) {
+        if let Some(cells) = self.backends.get(sample.backend.get()) {
+            cells.latency.observe(sample);
+        }
+    }
+
     /// Counts a turn.
     pub fn turn(&self, turn: &Turn) {
         let cells = &self.counts.turns;
@@ -260,6 +271,13 @@ impl ShardCells {
     /// Requests to a backend.
     pub fn backend_request_count(&self, backend: BackendIndex) -> u64 {
         self.backends.get(backend.get()).map_or(0, |cells| cells.requests.get())
+    }
+
+    /// Adds how long a backend took to a total.
+    pub fn add_latency(&self, backend: BackendIndex, phase: Phase, class: MethodClass, total: &mut Total) {
+        if let Some(cells) = self.backends.get(backend.get()) {
+            cells.latency.add_to(phase, class, total);
+        }
     }
 
     /// Responses from a backend, by class less one.

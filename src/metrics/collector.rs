@@ -9,6 +9,7 @@ use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use crate::balance::backend::BackendIndex;
 use crate::io::SendError;
 use crate::proxy::inbound::Side;
+use crate::proxy::latency::{MethodClass, Phase};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::verdict::{AbsorbReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
@@ -17,6 +18,7 @@ use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
 use super::cells::{CLASSES, Dropped, ShardCells, TurnCells};
+use super::latency::{self, Total};
 use super::{self as metrics, Metric};
 
 /// Everything on the metrics page.
@@ -59,6 +61,7 @@ impl Collector for Sum {
         let mut families = self.messages();
         families.extend(self.reasons());
         families.extend(self.backends());
+        families.extend(self.latencies());
         families.extend(self.engines());
         families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
         families.extend(gauge(&metrics::CONFIG, [(vec![self.digest.as_str()], 1.0)]));
@@ -134,6 +137,23 @@ impl Sum {
         families.extend(gauge(&metrics::BACKEND_WEIGHT, weights));
         families.extend(gauge(&metrics::BACKEND_SHARE, shares));
         families
+    }
+
+    /// Nothing where backends are not timed: a histogram that stays empty looks like a pool that is dead.
+    fn latencies(&self) -> Option<MetricFamily> {
+        self.snapshot.latency()?;
+        let mut rows = Vec::new();
+        for (index, backend) in self.snapshot.pool().backends().iter().enumerate() {
+            for (phase, class) in Phase::ALL.into_iter().flat_map(|phase| MethodClass::ALL.map(|class| (phase, class)))
+            {
+                let mut total = Total::default();
+                for cells in &self.shards {
+                    cells.add_latency(BackendIndex(index as u16), phase, class, &mut total);
+                }
+                rows.push((vec![backend.name.as_str(), phase.label(), class.label()], total));
+            }
+        }
+        (!rows.is_empty()).then(|| latency::family(&metrics::BACKEND_RESPONSE, rows))
     }
 
     fn engines(&self) -> Vec<MetricFamily> {

@@ -17,6 +17,7 @@ use crate::sip::start_line::Method;
 use crate::sip::uri::Uri;
 
 use super::request::Request;
+use super::trace::{Hashed, HashedBy};
 
 /// What of a request is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -64,13 +65,16 @@ impl HashRules {
 const MAX_KEY_BYTES: usize = 512;
 
 /// The hash that places a request.
-pub(super) fn hash(request: &Request<'_>, uri: &Uri) -> u64 {
+pub(super) fn hash(request: &Request<'_>, uri: &Uri) -> Hashed {
     let key = &request.snapshot.keys().table;
     if let Some(call_id) = owner_named(request) {
-        return key.hash(call_id);
+        return Hashed { by: HashedBy::NamedDialog, hash: key.hash(call_id) };
     }
     let rule = request.snapshot.policy().hash.of(request.method);
-    by_rule(request, uri, rule, key).unwrap_or_else(|| key.hash(request.call_id()))
+    match by_rule(request, uri, rule, key) {
+        Some(hash) => Hashed { by: HashedBy::Rule(rule), hash },
+        None => Hashed { by: HashedBy::InPlaceOf(rule), hash: key.hash(request.call_id()) },
+    }
 }
 
 /// The Call-ID of the dialog that a request concerns though it is not in it.
@@ -88,7 +92,7 @@ fn owner_named<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
 fn by_rule(request: &Request<'_>, uri: &Uri, rule: HashKey, key: &Key) -> Option<u64> {
     let message = request.inbound.bytes;
     match rule {
-        HashKey::CallId => None,
+        HashKey::CallId => Some(key.hash(request.call_id())),
         HashKey::ToUri => user_and_host(message, address(request, HeaderName::To)?, key),
         HashKey::FromUri => user_and_host(message, address(request, HeaderName::From)?, key),
         HashKey::RequestUser => uri.user.map(|user| key.hash(user.of(message))),

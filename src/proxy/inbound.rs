@@ -13,6 +13,9 @@ pub struct Inbound<'a> {
     pub listener: ListenerIndex,
     /// The address it was sent to, where the kernel tells.
     pub local: Option<IpAddr>,
+    /// When it was received, in microseconds of a clock that never steps back and that all shards of a process share. It
+    /// goes into stamps of time and nowhere else.
+    pub now_us: u64,
 }
 
 /// A listener's place in the configuration: the same on every replica.

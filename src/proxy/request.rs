@@ -17,6 +17,7 @@ use super::keys::SigningKeys;
 use super::routing::{self, Routing};
 use super::snapshot::Snapshot;
 use super::target;
+use super::trace::Trace;
 use super::validate::{self, Refusal, Valid};
 use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, RejectedToken, Verdict};
 use super::{branch, rewrite};
@@ -37,8 +38,8 @@ pub(super) struct Request<'a> {
     pub(super) uri: Span,
 }
 
-/// A verdict, and the token of ours that was found damaged or forged on the way to it.
-pub(super) type Decided = (Verdict, Option<RejectedToken>);
+/// A verdict, the token of ours that was found damaged or forged on the way to it, and how the target was found.
+pub(super) type Decided = (Verdict, Option<RejectedToken>, Option<Trace>);
 
 /// Decides about a request with a well-formed first line.
 pub(super) fn decide(
@@ -50,20 +51,21 @@ pub(super) fn decide(
     draft: &mut Draft,
 ) -> Decided {
     let Some(via) = top_via(inbound.bytes, head) else {
-        return (Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))), None);
+        return (Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))), None, None);
     };
     let request = Request { snapshot, inbound, side, head, via, method, uri };
     if method == Method::Ack && request.has_own_tag() {
-        return (Verdict::Absorb(AbsorbReason::AckToOwnAnswer), None);
+        return (Verdict::Absorb(AbsorbReason::AckToOwnAnswer), None, None);
     }
     let validated = validate::request(inbound.bytes, head, method, name, uri);
     let routed = validated.and_then(|valid| routing::preprocess(&request, valid.uri).map(|routing| (valid, routing)));
     match routed {
-        Err(refusal) => (request.refuse(&refusal, draft), None),
+        Err(refusal) => (request.refuse(&refusal, draft), None, None),
         Ok((valid, routing)) => {
-            let verdict =
-                request.route(&valid, &routing, draft).unwrap_or_else(|refusal| request.refuse(&refusal, draft));
-            (verdict, routing.rejected)
+            let mut trace = routing.trace();
+            let routed = request.route(&valid, &routing, &mut trace, draft);
+            let verdict = routed.unwrap_or_else(|refusal| request.refuse(&refusal, draft));
+            (verdict, routing.rejected, Some(trace))
         }
     }
 }
@@ -101,18 +103,24 @@ fn top_via(message: &[u8], head: &Head) -> Option<Via> {
 
 impl<'a> Request<'a> {
     /// Finds the target and writes the outgoing request.
-    fn route(&self, valid: &Valid, routing: &Routing, draft: &mut Draft) -> Result<Verdict, Refusal> {
+    fn route(
+        &self,
+        valid: &Valid,
+        routing: &Routing,
+        trace: &mut Trace,
+        draft: &mut Draft,
+    ) -> Result<Verdict, Refusal> {
         let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(&routing.uri);
         if for_us && self.method == Method::Options {
             return Err(self.own_health());
         }
         let target = target::find(self, routing)?;
+        trace.reason = Some(target.reason);
         let egress = || self.snapshot.egress(self.inbound.listener, target.to.ip()).map(|listener| (listener, None));
         let (listener, from) = target.leaves_by.or_else(egress).ok_or(no_listener())?;
         let hop = NextHop { listener, to: target.to, from };
-        let backend = target.backend.filter(|_| target.side == Side::Backend);
         Ok(match rewrite::write(self, valid, routing, &target, &hop, draft) {
-            Ok(()) => Verdict::Forward { hop, to: target.side, backend },
+            Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
         })
     }

@@ -8,21 +8,38 @@ use crate::sip::scan::{Field, Head};
 use crate::sip::via::{MAGIC_COOKIE, Via};
 
 use super::branch;
-use super::inbound::Inbound;
+use super::inbound::{Inbound, Side};
+use super::latency::{self, Sample};
 use super::snapshot::Snapshot;
 use super::token::return_path::ReturnPath;
 use super::validate::message_end;
 use super::verdict::{DropReason, Fault, NextHop, Verdict};
 
-/// Decides about a response with a well-formed first line.
-pub(super) fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, draft: &mut Draft) -> Verdict {
+/// Decides about a response with a well-formed first line, and tells how long its backend took where a stamp says so.
+pub(super) fn decide(
+    snapshot: &Snapshot,
+    inbound: &Inbound<'_>,
+    side: Side,
+    head: &Head,
+    status: u16,
+    draft: &mut Draft,
+) -> (Verdict, Option<Sample>) {
     match route(snapshot, inbound, head, draft) {
-        Ok(hop) => Verdict::Forward { hop, to: snapshot.side_of(hop.to), backend: None },
-        Err(reason) => Verdict::Drop(reason),
+        Ok((hop, own)) => {
+            let verdict = Verdict::Forward { hop, to: snapshot.side_of(hop.to), backend: None };
+            (verdict, latency::sample(snapshot, inbound, side, head, &own, status))
+        }
+        Err(reason) => (Verdict::Drop(reason), None),
     }
 }
 
-fn route(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, draft: &mut Draft) -> Result<NextHop, DropReason> {
+/// The next hop, and our Via, which has been verified.
+fn route(
+    snapshot: &Snapshot,
+    inbound: &Inbound<'_>,
+    head: &Head,
+    draft: &mut Draft,
+) -> Result<(NextHop, Via), DropReason> {
     let message = inbound.bytes;
     let malformed = |name| DropReason::Malformed(Fault::Header(name));
     if let Some(name) = head.repeated() {
@@ -35,7 +52,7 @@ fn route(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, draft: &mut Dr
     let path = verify(snapshot, inbound, head, &own, &below).ok_or(DropReason::ResponseUnverified)?;
     let to = below.stamped_address(message).ok_or(DropReason::ResponseUnverified)?;
     write(head, field, &own, end, draft).map_err(|DraftFull| DropReason::DraftFull)?;
-    Ok(NextHop { listener: path.listener, to, from: path.local })
+    Ok((NextHop { listener: path.listener, to, from: path.local }, own))
 }
 
 /// The Via below the topmost: behind its comma, or in the next Via header.

@@ -13,9 +13,7 @@ use crate::sip::text::decimal_text;
 use crate::sip::uri::Scheme;
 use crate::sip::via::OWN_PARAMETER;
 
-use super::branch;
 use super::inbound::{ListenerIndex, Side};
-use super::nat;
 use super::request::Request;
 use super::routing::Routing;
 use super::snapshot::PathMode;
@@ -25,6 +23,7 @@ use super::token::pin::{Facing, Pin};
 use super::token::return_path::ReturnPath;
 use super::validate::Valid;
 use super::verdict::NextHop;
+use super::{branch, latency, nat};
 
 /// Max-Forwards where the sender gave none (§16.6 item 3).
 const DEFAULT_MAX_FORWARDS: &[u8] = b"Max-Forwards: 70\r\n";
@@ -39,7 +38,7 @@ pub(super) fn write(
     draft: &mut Draft,
 ) -> Result<(), DraftFull> {
     draft.keep(Span { start: request.head.message_start, end: valid.end })?;
-    write_via(request, hop, draft)?;
+    write_via(request, target, hop, draft)?;
     request.via.stamp(request.inbound.bytes, request.inbound.peer, draft)?;
     match &valid.max_forwards {
         Some(found) => draft.replace(found.value, &[&decimal_text(found.hops - 1)])?,
@@ -50,21 +49,21 @@ pub(super) fn write(
     write_path(request, target, hop, draft)
 }
 
-fn write_via(request: &Request<'_>, hop: &NextHop, draft: &mut Draft) -> Result<(), DraftFull> {
+fn write_via(request: &Request<'_>, target: &Target, hop: &NextHop, draft: &mut Draft) -> Result<(), DraftFull> {
     let (message, keys) = (request.inbound.bytes, request.snapshot.keys().current());
     let Some(listener) = request.snapshot.listener(hop.listener) else { return Err(DraftFull) };
     let branch = branch::of_request(&keys.branch, message, request.head, &request.via, request.uri.of(message));
     let path =
         ReturnPath { listener: request.inbound.listener, local: request.snapshot.source_of_answer(request.inbound) };
     let token = path.sign(&keys.path, &branch, request.via.answer_address(request.inbound.peer));
-    let parameter = OWN_PARAMETER.as_bytes();
-    let text = [listener.via_start(), &branch, b";", parameter, b"=", &token, b"\r\n"];
+    let time = latency::parameter(request.snapshot, request.method, target.member(), request.inbound);
+    let text = [listener.via_start(), &branch, b";", OWN_PARAMETER.as_bytes(), b"=", &token, &time, b"\r\n"];
     draft.insert(above_vias(request), &text)
 }
 
 /// Takes our Routes out; and where a neighbour is a strict router, puts the others into the order that it needs.
 fn write_routes(request: &Request<'_>, routing: &Routing, target: &Target, draft: &mut Draft) -> Result<(), DraftFull> {
-    let to_strict = routing.next.filter(|next| target.by_route && !next.uri.parameters.is_loose);
+    let to_strict = routing.next.filter(|next| target.reason.is_by_route() && !next.uri.parameters.is_loose);
     if routing.strict.is_none() && to_strict.is_none() {
         return route::remove_above(routing.next.as_ref(), request.head, draft);
     }

@@ -7,6 +7,7 @@ use crate::sip::uri::Uri;
 use super::request::Request;
 use super::token::flow::{self, Flow};
 use super::token::pin::{self, Pin};
+use super::trace::Trace;
 use super::validate::Refusal;
 use super::verdict::{Fault, RejectedToken};
 
@@ -24,11 +25,13 @@ pub(super) struct Routing {
     pub(super) flow: Option<Flow>,
     /// A Route of ours holds a token that is damaged or forged.
     pub(super) rejected: Option<RejectedToken>,
+    /// How many Route values are ours.
+    pub(super) own: u16,
 }
 
 /// Reads the Routes from the top, past all of our own. Both of a double Record-Route are passed at once (RFC 5658 §5).
 pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Refusal> {
-    let mut routing = Routing { uri, next: None, strict: None, pin: None, flow: None, rejected: None };
+    let mut routing = Routing { uri, next: None, strict: None, pin: None, flow: None, rejected: None, own: 0 };
     let malformed = |MalformedRoute| Refusal::malformed(Fault::Header(HeaderName::Route));
     let (message, head) = (request.inbound.bytes, request.head);
     let top = route::topmost(message, head).map_err(malformed)?;
@@ -43,6 +46,7 @@ pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Ref
         if !routing.is_request_uri(&value) {
             routing.read_token(request, &value.uri);
         }
+        routing.own = routing.own.saturating_add(1);
         next = value.below(message, head).map_err(malformed)?;
     }
     routing.next = next.filter(|value| !routing.is_request_uri(value));
@@ -50,6 +54,11 @@ pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Ref
 }
 
 impl Routing {
+    /// What was found, with no target yet.
+    pub(super) fn trace(&self) -> Trace {
+        Trace { own_routes: self.own, strict: self.strict.is_some(), pin: self.pin, flow: self.flow, reason: None }
+    }
+
     fn is_request_uri(&self, value: &RouteValue) -> bool {
         self.strict.is_some_and(|strict| strict.is(value))
     }

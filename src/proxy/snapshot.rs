@@ -13,6 +13,7 @@ use crate::sip::{Span, Transport};
 use super::hash_key::HashRules;
 use super::inbound::{Inbound, ListenerIndex, Side};
 use super::keys::Keys;
+use super::latency::Instance;
 
 /// Everything a decision rests on besides the message.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub struct Snapshot {
     table: Table,
     keys: Keys,
     policy: Policy,
+    latency: Option<Instance>,
 }
 
 /// What the operator wants where the rules leave a choice.
@@ -146,7 +148,13 @@ impl Snapshot {
     /// A snapshot of these. The table is made here, which takes a few milliseconds a backend.
     pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, policy: Policy) -> Self {
         let table = Table::new(&keys.table, &pool);
-        Snapshot { listeners, pool, table, keys, policy }
+        Snapshot { listeners, pool, table, keys, policy, latency: None }
+    }
+
+    /// The same, with backends timed: requests to them are stamped with that number and the time.
+    pub fn with_latency(mut self, instance: Instance) -> Self {
+        self.latency = Some(instance);
+        self
     }
 
     /// The listeners, in the order of the configuration.
@@ -174,13 +182,24 @@ impl Snapshot {
         &self.policy
     }
 
+    /// The number that marks our stamps of time; `None` where backends are not timed.
+    pub fn latency(&self) -> Option<Instance> {
+        self.latency
+    }
+
     /// The side that a source is on.
     pub fn side_of(&self, source: SocketAddr) -> Side {
-        let Policy { match_ports, trusted, .. } = &self.policy;
-        let is_member =
-            if *match_ports { self.pool.by_address(source).is_some() } else { self.pool.has_ip(source.ip()) };
-        let is_trusted = || trusted.iter().any(|network| network.contains(&source.ip()));
-        if is_member || is_trusted() { Side::Backend } else { Side::Client }
+        if self.is_member(source) || self.is_trusted(source) { Side::Backend } else { Side::Client }
+    }
+
+    /// Whether a source is a member of the pool, by its address or, where ports are matched, its address and port.
+    pub fn is_member(&self, source: SocketAddr) -> bool {
+        if self.policy.match_ports { self.pool.by_address(source).is_some() } else { self.pool.has_ip(source.ip()) }
+    }
+
+    /// Whether a source is in a trusted network.
+    pub fn is_trusted(&self, source: SocketAddr) -> bool {
+        self.policy.trusted.iter().any(|network| network.contains(&source.ip()))
     }
 
     /// That listener.

@@ -14,6 +14,7 @@ use super::routing::Routing;
 use super::snapshot::OnLostPin;
 use super::token::flow::Flow;
 use super::token::pin::Facing;
+use super::trace::Reason;
 use super::validate::Refusal;
 use super::verdict::RejectedToken;
 
@@ -27,14 +28,21 @@ pub(super) struct Target {
     pub(super) leaves_by: Option<(ListenerIndex, Option<IpAddr>)>,
     /// The flow that it follows.
     pub(super) flow: Option<Flow>,
-    /// The next hop is the URI of the next Route value, not the Request-URI: its kind decides about strict routing.
-    pub(super) by_route: bool,
+    /// What it was chosen by.
+    pub(super) reason: Reason,
+}
+
+impl Target {
+    /// The member of the pool that the request goes to, if it goes to one.
+    pub(super) fn member(&self) -> Option<BackendIndex> {
+        self.backend.filter(|_| self.reason.is_member())
+    }
 }
 
 /// Finds the target. A request from a client goes to a member of the pool and nowhere else.
 pub(super) fn find(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
-    if let Some(flow) = outward_flow(request, routing)? {
-        return by_flow(request, flow);
+    if let Some((flow, reason)) = outward_flow(request, routing)? {
+        return by_flow(request, flow, reason);
     }
     if request.side == Side::Backend && !is_for_the_pool(request, routing) {
         return outward(request, routing);
@@ -45,16 +53,17 @@ pub(super) fn find(request: &Request<'_>, routing: &Routing) -> Result<Target, R
 /// The flow that the request is to follow, if it goes outwards: the one that a Path or a Record-Route of ours names. A
 /// client's request follows one only where the pin is the one that backends use, and so shows that it comes from
 /// behind; the flow is signed, so that it leads to nobody but the client that made it.
-fn outward_flow(request: &Request<'_>, routing: &Routing) -> Result<Option<Flow>, Refusal> {
+fn outward_flow(request: &Request<'_>, routing: &Routing) -> Result<Option<(Flow, Reason)>, Refusal> {
     let from_backend = request.side == Side::Backend;
     if from_backend && routing.flow.is_none() && routing.rejected == Some(RejectedToken::Flow) {
         return Err(Refusal::because(Status::Forbidden, "Flow Token"));
     }
     let pinned = routing.pin.filter(|pin| from_backend || pin.facing == Facing::Backend).and_then(|pin| pin.flow);
-    Ok(routing.flow.filter(|_| from_backend).or(pinned))
+    let of_path = routing.flow.filter(|_| from_backend).map(|flow| (flow, Reason::PathFlow));
+    Ok(of_path.or(pinned.map(|flow| (flow, Reason::DialogFlow))))
 }
 
-fn by_flow(request: &Request<'_>, flow: Flow) -> Result<Target, Refusal> {
+fn by_flow(request: &Request<'_>, flow: Flow, reason: Reason) -> Result<Target, Refusal> {
     if request.snapshot.listener(flow.listener).is_none() {
         return Err(Refusal::new(Status::FlowFailed));
     }
@@ -64,7 +73,7 @@ fn by_flow(request: &Request<'_>, flow: Flow) -> Result<Target, Refusal> {
         backend: request.sender(),
         leaves_by: Some((flow.listener, flow.local)),
         flow: Some(flow),
-        by_route: false,
+        reason,
     })
 }
 
@@ -78,11 +87,12 @@ fn outward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> 
     let by_route = routing.next.is_some();
     let next = routing.next.as_ref().map_or(&routing.uri, |route| &route.uri);
     if let Some(index) = member_named_by(request, next) {
-        return member_target(request, index, by_route);
+        return member_target(request, index, if by_route { Reason::RouteToMember } else { Reason::UriToMember });
     }
     let to = address_of(request, next)?;
     let side = request.snapshot.side_of(to);
-    Ok(Target { to, side, backend: request.sender(), leaves_by: None, flow: None, by_route })
+    let reason = if by_route { Reason::Route } else { Reason::Uri };
+    Ok(Target { to, side, backend: request.sender(), leaves_by: None, flow: None, reason })
 }
 
 /// The address that a URI names (RFC 3263 §4): its maddr's, or its host's. What it cannot be sent to as it asks is refused;
@@ -104,20 +114,21 @@ fn address_of(request: &Request<'_>, uri: &Uri) -> Result<SocketAddr, Refusal> {
 /// proxy, and then no call would be balanced.
 fn inward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
     if let Some(index) = routing.next.as_ref().and_then(|route| member_named_by(request, &route.uri)) {
-        return member_target(request, index, true);
+        return member_target(request, index, Reason::RouteToMember);
     }
     if let Some(id) = routing.pin.and_then(|pin| pin.backend) {
         match request.snapshot.pool().by_id(id) {
-            Some(index) => return member_target(request, index, false),
+            Some(index) => return member_target(request, index, Reason::Pin),
             None if request.snapshot.policy().on_lost_pin == OnLostPin::Refuse => {
                 return Err(Refusal::because(Status::NoSuchCall, "Its Backend Is Gone"));
             }
             None => {}
         }
     }
-    let owner = request.snapshot.table().owner(hash_key::hash(request, &routing.uri));
+    let hashed = hash_key::hash(request, &routing.uri);
+    let owner = request.snapshot.table().owner(hashed.hash);
     let index = owner.ok_or(Refusal::because(Status::ServiceUnavailable, "No Backend"))?;
-    member_target(request, index, false)
+    member_target(request, index, Reason::Hash(hashed))
 }
 
 /// The pool's member that a URI names, by its address or its configured host.
@@ -130,8 +141,8 @@ fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
     }
 }
 
-fn member_target(request: &Request<'_>, index: BackendIndex, by_route: bool) -> Result<Target, Refusal> {
+fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> Result<Target, Refusal> {
     let backend = request.snapshot.pool().get(index).ok_or(Refusal::new(Status::ServiceUnavailable))?;
     let (to, side) = (backend.address, Side::Backend);
-    Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, by_route })
+    Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, reason })
 }

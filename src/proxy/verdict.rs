@@ -8,6 +8,8 @@ use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
 use super::inbound::{ListenerIndex, Side};
+use super::latency::Sample;
+use super::trace::Trace;
 
 /// What was decided about one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,17 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The token of ours in it that was found damaged or forged. It counts as none.
     pub rejected: Option<RejectedToken>,
+    /// How the target of a request was found, where it came so far.
+    pub trace: Option<Trace>,
+    /// How long a backend took, where a response tells.
+    pub sample: Option<Sample>,
+}
+
+impl Decision {
+    /// A decision about what is no request, or no valid one.
+    pub(super) fn new(kind: MessageKind, side: Side, verdict: Verdict) -> Self {
+        Decision { kind, side, verdict, rejected: None, trace: None, sample: None }
+    }
 }
 
 /// A token of ours that does not verify.

@@ -12,10 +12,11 @@ use crate::balance::backend::Backend;
 use crate::balance::pool::Pool;
 use crate::config::error::ConfigError;
 use crate::config::value::{BackendSetting, HostPort, Listen};
-use crate::config::{SecretSetting, Settings};
+use crate::config::{SecretSetting, Settings, Switch};
 use crate::io::Options;
 use crate::io::socket::{SocketOptions, claim_udp, open_udp};
 use crate::proxy::keys::Keys;
+use crate::proxy::latency::Instance;
 use crate::proxy::snapshot::{Listener, Snapshot};
 
 /// What the shards start from.
@@ -31,18 +32,35 @@ pub struct Plan {
 
 /// Makes the plan. Binds each listener for a moment, to learn its port where port 0 is set, and whether it is free.
 pub fn make(settings: &Settings) -> Result<Plan, ConfigError> {
+    let (keys, pool) = (keys(settings)?, pool(settings)?);
+    let (addresses, in_use) = claim(settings)?;
+    let digest = digest(&keys, &pool, settings);
+    Ok(Plan { snapshot: snapshot(settings, keys, pool, &addresses)?, digest, in_use })
+}
+
+/// The snapshot alone, with the listeners' addresses as they are set: no listener is bound, so a port 0 stays 0.
+pub fn snapshot_as_set(settings: &Settings) -> Result<Snapshot, ConfigError> {
+    let addresses: Vec<SocketAddr> = settings.listen.0.iter().map(|listen| listen.address).collect();
+    snapshot(settings, keys(settings)?, pool(settings)?, &addresses)
+}
+
+fn snapshot(settings: &Settings, keys: Keys, pool: Pool, addresses: &[SocketAddr]) -> Result<Snapshot, ConfigError> {
+    let listeners = listeners(settings, addresses, &pool)?;
+    reachable(&listeners, &pool)?;
+    no_loop(&listeners, &pool)?;
+    let snapshot = Snapshot::new(listeners, pool, keys, settings.policy());
+    Ok(match settings.latency {
+        Switch::On => snapshot.with_latency(random_instance()?),
+        Switch::Off => snapshot,
+    })
+}
+
+fn keys(settings: &Settings) -> Result<Keys, ConfigError> {
     let secret = match settings.secret()? {
         SecretSetting::Set(secret) => secret,
         SecretSetting::Missing => random_secret()?,
     };
-    let keys = Keys::rotating(&secret, &settings.secrets_accepted()?, &secret).map_err(|error| secret_error(&error))?;
-    let pool = pool(settings)?;
-    let (addresses, in_use) = claim(settings)?;
-    let listeners = listeners(settings, &addresses, &pool)?;
-    reachable(&listeners, &pool)?;
-    no_loop(&listeners, &pool)?;
-    let digest = digest(&keys, &pool, settings);
-    Ok(Plan { snapshot: Snapshot::new(listeners, pool, keys, settings.policy()), digest, in_use })
+    Keys::rotating(&secret, &settings.secrets_accepted()?, &secret).map_err(|error| secret_error(&error))
 }
 
 /// Opens a socket for each listener and shard. A listener that another program has is an error: with a shared port each
@@ -88,6 +106,11 @@ fn random_secret() -> Result<Vec<u8>, ConfigError> {
          lost at a restart, and members of a fleet disagree about every call. Draw one by: openssl rand -hex 16"
     );
     Ok(secret)
+}
+
+fn random_instance() -> Result<Instance, ConfigError> {
+    let drawn = getrandom::u32().map(|number| Instance(number as u16));
+    drawn.map_err(|error| ConfigError::new("VIADUCT_LATENCY", "on", error, "off, where no random number is to be had"))
 }
 
 fn secret_error(error: &dyn std::fmt::Display) -> ConfigError {

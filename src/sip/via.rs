@@ -31,10 +31,15 @@ pub struct Via {
     rport: Option<Parameter>,
     /// Our own parameter: see [`OWN_PARAMETER`].
     pub own: Option<Span>,
+    /// Our stamp of time: see [`TIME_PARAMETER`].
+    pub own_time: Option<Span>,
 }
 
 /// The via-extension that carries the return path in a Via that Viaduct wrote (§20.42 allows extensions).
 pub const OWN_PARAMETER: &str = "vd";
+
+/// The via-extension that tells when Viaduct sent the request.
+pub const TIME_PARAMETER: &str = "vt";
 
 /// A parameter's place: `whole` from its semicolon on, `value` behind its equals sign.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +68,7 @@ impl Via {
             received: None,
             rport: None,
             own: None,
+            own_time: None,
         };
         via.parse_parameters(message, &mut cursor)?;
         Some(via)
@@ -100,6 +106,7 @@ impl Via {
             8 if name.eq_ignore_ascii_case(b"received") => once(&mut self.received, Some(parameter)),
             5 if name.eq_ignore_ascii_case(b"rport") => once(&mut self.rport, Some(parameter)),
             2 if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => once(&mut self.own, value),
+            2 if name.eq_ignore_ascii_case(TIME_PARAMETER.as_bytes()) => once(&mut self.own_time, value),
             _ => Some(()),
         }
     }

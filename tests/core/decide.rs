@@ -1,7 +1,8 @@
 //! Golden messages: each file under tests/cases holds what comes in and what goes out, side by side, byte for byte.
 //!
 //! A line `>>> from ADDRESS` begins a message that comes in; `listener N` and `local IP` may follow, and `raw` for one whose
-//! line ends and odd bytes are written as escapes. A line `<<<` begins what is decided about it, and behind it what is
+//! line ends and odd bytes are written as escapes; `at N` gives the time in microseconds and has backends timed. A line
+//! `<<<` begins what is decided about it, and behind it what is
 //! sent. `{own-via}`, `{own-routes}` and `{own-path}` stand for the Via, the Record-Route URIs (from the top, as Route
 //! values) and the Path URI that Viaduct wrote on the last request that had them, `{own-uri}` for the first of these
 //! URIs without its brackets. Lines that begin with `#`
@@ -13,18 +14,20 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use viaduct::proxy::inbound::{Inbound, ListenerIndex};
+use viaduct::proxy::latency::Instance;
 use viaduct::proxy::snapshot::Snapshot;
 use viaduct::proxy::verdict::{Decision, MessageKind, Verdict};
 
 #[test]
 fn every_case_is_decided_as_written() {
     let snapshot = crate::support::snapshot_of(crate::support::pool());
+    let timed = snapshot.clone().with_latency(Instance(0x1234));
     let mut wrong = Vec::new();
     let cases = cases();
     assert!(!cases.is_empty(), "the cases are missing");
     for path in cases {
         let written = fs::read_to_string(&path).unwrap();
-        let decided = decide_all(&snapshot, &written);
+        let decided = decide_all(&snapshot, &timed, &written);
         if env::var_os("VIADUCT_BLESS").is_some() {
             fs::write(&path, &decided).unwrap();
         } else if decided != written {
@@ -42,7 +45,7 @@ fn cases() -> Vec<PathBuf> {
 }
 
 /// The case with its decisions written anew.
-fn decide_all(snapshot: &Snapshot, case: &str) -> String {
+fn decide_all(untimed: &Snapshot, timed: &Snapshot, case: &str) -> String {
     let mut out = String::new();
     let mut own = Own::default();
     let mut lines = case.lines().peekable();
@@ -60,8 +63,9 @@ fn decide_all(snapshot: &Snapshot, case: &str) -> String {
             message.push(line);
         }
         let bytes = bytes_of(from, &message, &own);
+        let snapshot = if from.contains(" at ") { timed } else { untimed };
         let (decision, sent) = crate::support::decided_inbound(snapshot, &inbound(from, &bytes));
-        writeln!(out, "<<< {}", describe(snapshot, &decision)).unwrap();
+        writeln!(out, "<<< {}{}", describe(snapshot, &decision), sample(snapshot, &decision)).unwrap();
         let text = String::from_utf8_lossy(&sent).replace("\r\n", "\n").replace('\r', "\\r").replace('\0', "\\0");
         if !text.is_empty() {
             writeln!(out, "{text}{}", if text.ends_with('\n') { "" } else { "\\" }).unwrap();
@@ -142,17 +146,18 @@ fn unescape(text: &str) -> Vec<u8> {
 
 fn inbound<'a>(from: &str, bytes: &'a [u8]) -> Inbound<'a> {
     let mut words = from.split_whitespace();
-    let (mut peer, mut listener, mut local) = (None, 0, None);
+    let (mut peer, mut listener, mut local, mut now_us) = (None, 0, None, 0);
     while let Some(word) = words.next() {
         match word {
             "from" => peer = words.next().map(|word| word.parse().unwrap()),
             "listener" => listener = words.next().unwrap().parse().unwrap(),
             "local" => local = Some(words.next().unwrap().parse().unwrap()),
+            "at" => now_us = words.next().unwrap().parse().unwrap(),
             "raw" => {}
             _ => panic!("an unknown word: {word}"),
         }
     }
-    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local }
+    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local, now_us }
 }
 
 fn describe(snapshot: &Snapshot, decision: &Decision) -> String {
@@ -171,6 +176,15 @@ fn describe(snapshot: &Snapshot, decision: &Decision) -> String {
         Verdict::Absorb(reason) => format!("absorb {}", reason.label()),
         Verdict::Drop(reason) => format!("drop {reason:?}"),
     }
+}
+
+fn sample(snapshot: &Snapshot, decision: &Decision) -> String {
+    let told = decision.sample.map(|sample| {
+        let backend = &snapshot.pool().get(sample.backend).unwrap().name;
+        let phases: Vec<&str> = sample.phases.iter().map(|phase| phase.label()).collect();
+        format!("; {} of {backend} after {} us, {}", phases.join(" and "), sample.elapsed_us, sample.class.label())
+    });
+    told.unwrap_or_default()
 }
 
 fn first_difference(written: &str, decided: &str) -> String {

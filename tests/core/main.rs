@@ -2,6 +2,7 @@
 
 mod decide;
 mod disruption;
+mod latency;
 mod stateless;
 mod support;
 mod torture;

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
+use viaduct::proxy::latency::Instance;
 use viaduct::proxy::snapshot::Snapshot;
 use viaduct::proxy::verdict::{Decision, Verdict};
 
@@ -107,7 +108,49 @@ fn same_instances() -> &'static (Snapshot, Snapshot) {
     &INSTANCES
 }
 
+/// The same two, each with stamps of time of its own.
+fn timed_instances() -> &'static (Snapshot, Snapshot) {
+    static INSTANCES: LazyLock<(Snapshot, Snapshot)> = LazyLock::new(|| {
+        let (one, other) = same_instances();
+        (one.clone().with_latency(Instance(1)), other.clone().with_latency(Instance(2)))
+    });
+    &INSTANCES
+}
+
+/// A message without its stamp of time.
+fn without_stamp(sent: &[u8]) -> String {
+    let text = String::from_utf8(sent.to_vec()).unwrap();
+    match text.split_once(";vt=") {
+        Some((before, rest)) => format!("{before}{}", &rest[rest.find("\r\n").unwrap()..]),
+        None => text,
+    }
+}
+
 proptest! {
+    #[test]
+    fn two_instances_that_time_backends_differ_in_the_stamp_alone(call in call(), status in 100..700u16) {
+        let (one, other) = timed_instances();
+        let (untimed, _) = same_instances();
+        let peer = call.peer.to_string();
+        for method in ["INVITE", "CANCEL", "ACK", "REGISTER"] {
+            let request = call.request(method, None);
+            let (decision, sent) = decided(one, &request, &peer);
+            let (again, resent) = decided(other, &request, &peer);
+            prop_assert_eq!(&decision, &again);
+            prop_assert_eq!(sent != resent, method != "ACK", "only an ACK has no stamp");
+            prop_assert_eq!(without_stamp(&sent), without_stamp(&resent));
+            prop_assert_eq!(without_stamp(&sent).into_bytes(), decided(untimed, &request, &peer).1);
+
+            let response = response_to(&sent, &format!("{status} Reason"));
+            let (decision, back) = decided(one, &response, "10.0.0.11:4000");
+            let (by_other, back_by_other) = decided(other, &response, "10.0.0.11:4000");
+            prop_assert_eq!(hop(&decision), hop(&by_other));
+            prop_assert_eq!(by_other.sample, None);
+            prop_assert_eq!(&back, &back_by_other);
+            prop_assert!(!String::from_utf8(back).unwrap().contains(";vt="));
+        }
+    }
+
     #[test]
     fn what_belongs_to_an_invite_follows_it_on_any_instance(call in call()) {
         let (one, other) = same_instances();

@@ -45,7 +45,8 @@ pub fn snapshot_of(pool: Pool) -> Snapshot {
 
 /// What is decided about a message that listener 0 received, and the bytes that are sent, if any.
 pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: &str) -> (Decision, Vec<u8>) {
-    let inbound = Inbound { bytes, peer: peer.parse().expect("an address"), listener: ListenerIndex(0), local: None };
+    let peer = peer.parse().expect("an address");
+    let inbound = Inbound { bytes, peer, listener: ListenerIndex(0), local: None, now_us: 0 };
     decided_inbound(snapshot, &inbound)
 }
 

@@ -11,6 +11,7 @@ use viaduct::io::{Choice, Doorbell, Engine, Options, probe};
 use viaduct::metrics::cells::{Dropped, ShardCells};
 use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
+use viaduct::proxy::latency::Instance;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
 use viaduct::shard::Shard;
@@ -45,6 +46,7 @@ impl Bench {
         let listener = Listener::new(Transport::Udp, address, "127.0.0.1", address.port());
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let snapshot = Snapshot::new(vec![listener], Pool::new(vec![member]).unwrap(), keys, Policy::default());
+        let snapshot = snapshot.with_latency(Instance(7));
         let opened = Engine::open(choice, vec![socket], options, &Doorbell::new().unwrap()).unwrap();
         let cells = Arc::new(ShardCells::new(opened.kind, false, 1));
         let shard = Shard::new(opened.engine, Arc::new(snapshot), cells.clone());

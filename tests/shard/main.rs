@@ -6,4 +6,5 @@ mod accounting;
 mod allocations;
 mod exhaustion;
 mod harness;
+mod latency;
 mod teardown;

@@ -1,0 +1,196 @@
+//! A decision and its trace become lines: a word at the left, what it says at the right, the outgoing message below.
+
+use std::fmt::{Display, Write};
+use std::net::SocketAddr;
+
+use crate::balance::backend::BackendIndex;
+use crate::proxy::inbound::{Inbound, ListenerIndex, Side};
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::trace::{Reason, Trace};
+use crate::proxy::verdict::{Decision, MessageKind, Verdict};
+
+use super::changes::Changes;
+use super::words;
+
+/// Where the right column begins.
+const LEFT_COLUMNS: usize = 10;
+
+/// What is explained.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// What the decision rests on.
+    pub snapshot: &'a Snapshot,
+    /// What came in.
+    pub inbound: &'a Inbound<'a>,
+    /// What was decided.
+    pub decision: &'a Decision,
+    /// The message that would be sent; empty where none would.
+    pub sent: &'a [u8],
+}
+
+impl Page<'_> {
+    /// The page.
+    pub fn text(&self) -> String {
+        let mut lines = Lines::default();
+        lines.line("message", self.message());
+        lines.line("source", self.source());
+        lines.line("listener", self.listener());
+        if let Some(trace) = &self.decision.trace {
+            self.trace(trace, &mut lines);
+        } else if let Some(rejected) = self.decision.rejected {
+            lines.line("token", words::rejected(rejected));
+        }
+        self.verdict(&mut lines);
+        if self.is_too_long() {
+            lines.line("sent", "nothing, because with what is added it is longer than any datagram");
+            return lines.0;
+        }
+        self.changes(&mut lines);
+        if !self.sent.is_empty() {
+            let _ = write!(lines.0, "\n{}", words::lossy(self.sent).replace("\r\n", "\n"));
+        }
+        if !lines.0.ends_with('\n') {
+            lines.0.push('\n');
+        }
+        lines.0
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.sent.is_empty() && matches!(self.decision.verdict, Verdict::Forward { .. } | Verdict::Answer { .. })
+    }
+
+    fn message(&self) -> String {
+        let text = words::lossy(self.inbound.bytes);
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("(no text)");
+        format!("{first} ({} bytes)", self.inbound.bytes.len())
+    }
+
+    fn source(&self) -> String {
+        let peer = self.inbound.peer;
+        let why = if self.snapshot.is_member(peer) {
+            match self.snapshot.pool().by_source(peer) {
+                Some(index) => format!("a backend, because it is the pool member {}", self.name(index)),
+                None => "a backend, because it is at the address of several pool members".to_owned(),
+            }
+        } else if self.snapshot.is_trusted(peer) {
+            "on the backends' side, because it is in VIADUCT_TRUSTED".to_owned()
+        } else {
+            "a client, because it is neither a pool member nor in VIADUCT_TRUSTED".to_owned()
+        };
+        format!("{peer}: {why}")
+    }
+
+    fn listener(&self) -> String {
+        let ListenerIndex(place) = self.inbound.listener;
+        let Some(listener) = self.snapshot.listeners().get(usize::from(place)) else { return place.to_string() };
+        let local = self.inbound.local.map_or(String::new(), |local| format!(", sent to {local}"));
+        format!(
+            "{place}, {}://{}, advertised as {}:{}{local}",
+            listener.transport.label(),
+            listener.address,
+            listener.advertised_host,
+            listener.advertised_port
+        )
+    }
+
+    fn trace(&self, trace: &Trace, lines: &mut Lines) {
+        if trace.strict {
+            lines.line("routes", "the previous hop is a strict router: the Request-URI is a Record-Route of ours");
+        }
+        lines.line(
+            "routes",
+            match trace.own_routes {
+                0 => "none is ours".to_owned(),
+                1 => "1 is ours and is taken out".to_owned(),
+                count => format!("{count} are ours and are taken out"),
+            },
+        );
+        if let Some(pin) = &trace.pin {
+            let backend = match pin.backend {
+                None => "no backend".to_owned(),
+                Some(id) => match self.snapshot.pool().by_id(id) {
+                    Some(index) => format!("backend {}", self.name(index)),
+                    None => format!("a backend that is gone from the pool (id {:08x})", id.0),
+                },
+            };
+            let flow = pin.flow.map_or("no flow".to_owned(), |flow| format!("the flow to {}", words::flow(&flow)));
+            lines.line("pin", format!("{backend}, {}, {flow}", words::facing(pin.facing)));
+        }
+        if let Some(flow) = &trace.flow {
+            lines.line("flow", words::flow(flow));
+        }
+        if let Some(rejected) = self.decision.rejected {
+            lines.line("token", words::rejected(rejected));
+        }
+        if let Some(Reason::Hash(hashed)) = trace.reason {
+            let owner = self.snapshot.table().owner(hashed.hash).map_or("nobody", |index| self.name(index));
+            lines.line("key", format!("{}: hash {:016x}, owned by {owner}", words::hashed(hashed.by), hashed.hash));
+        }
+    }
+
+    fn verdict(&self, lines: &mut Lines) {
+        let reason = self.decision.trace.and_then(|trace| trace.reason);
+        match self.decision.verdict {
+            Verdict::Forward { hop, to, backend } => {
+                let to = self.destination(hop.to, to, backend);
+                let why = match self.decision.kind {
+                    MessageKind::Response(_) => "because our Via, whose signature holds, says so",
+                    _ => reason.map_or("", words::reason),
+                };
+                lines.line("target", format!("{to}, {why}"));
+                let from = hop.from.map_or(String::new(), |from| format!(" from {from}"));
+                lines.line("verdict", format!("forwarded by listener {}{from}", hop.listener.0));
+            }
+            Verdict::Answer { hop, status, fault } => {
+                let fault = fault.map_or(String::new(), |fault| format!(", because {}", words::fault(fault)));
+                let first = words::lossy(self.sent);
+                let first = first.lines().next().and_then(|line| line.strip_prefix("SIP/2.0 "));
+                let said = first.map_or_else(|| status.code().to_string(), str::to_owned);
+                lines.line(
+                    "verdict",
+                    format!("answered \"{said}\" to {} by listener {}{fault}", hop.to, hop.listener.0),
+                );
+            }
+            Verdict::Absorb(reason) => lines.line("verdict", format!("absorbed: {}", words::absorbed(reason))),
+            Verdict::Drop(reason) => lines.line("verdict", format!("dropped: {}", words::dropped(reason))),
+        }
+    }
+
+    fn destination(&self, to: SocketAddr, side: Side, backend: Option<BackendIndex>) -> String {
+        match (backend, side) {
+            (Some(index), _) => format!("backend {} at {to}", self.name(index)),
+            (None, Side::Backend) => format!("{to} on the backends' side"),
+            (None, Side::Client) => to.to_string(),
+        }
+    }
+
+    fn changes(&self, lines: &mut Lines) {
+        if !matches!(self.decision.verdict, Verdict::Forward { .. }) {
+            return;
+        }
+        let changes = Changes::between(&words::lossy(self.inbound.bytes), &words::lossy(self.sent));
+        for header in &changes.added {
+            lines.line("added", format!("{header}{}", words::added(header)));
+        }
+        for (before, after) in &changes.changed {
+            lines.line("changed", before);
+            lines.line("", format!("to {after}"));
+        }
+        for header in &changes.removed {
+            lines.line("removed", header);
+        }
+    }
+
+    fn name(&self, index: BackendIndex) -> &str {
+        self.snapshot.pool().get(index).map_or("?", |backend| &backend.name)
+    }
+}
+
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, word: &str, text: impl Display) {
+        let _ = writeln!(self.0, "{word:<LEFT_COLUMNS$} {text}");
+    }
+}
