@@ -151,6 +151,15 @@ pub struct Settings {
     #[arg(long, env = "VIADUCT_SECRETS_ACCEPTED_FILE", global = true, value_name = "PATH")]
     pub secrets_accepted_file: Option<PathBuf>,
 
+    /// The secret that places calls on backends, if it is another than the fleet's: set it to the first one when the fleet's
+    /// is changed, and no call moves
+    #[arg(long, env = "VIADUCT_TABLE_SECRET", global = true, hide_env_values = true, value_name = "TEXT")]
+    pub table_secret: Option<SecretText>,
+
+    /// A file that holds it
+    #[arg(long, env = "VIADUCT_TABLE_SECRET_FILE", global = true, value_name = "PATH")]
+    pub table_secret_file: Option<PathBuf>,
+
     /// How many shards to run; one a core that this process may use, by its cpuset and CPU quota, unless set
     #[arg(long, env = "VIADUCT_SHARDS", global = true, value_parser = value_parser!(u16).range(1..=256), value_name = "NUMBER")]
     pub shards: Option<u16>,
@@ -269,26 +278,15 @@ pub enum SecretSetting {
 }
 
 impl Settings {
-    /// The secret, from its variable or its file.
+    /// The fleet's secret, from its variable or its file.
     pub fn secret(&self) -> Result<SecretSetting, ConfigError> {
-        let (variable, secret) = match (&self.secret, &self.secret_file) {
-            (Some(_), Some(path)) => {
-                let wrong = "VIADUCT_SECRET is set too";
-                return Err(ConfigError::new("VIADUCT_SECRET_FILE", path.display(), wrong, "one of the two, not both"));
-            }
-            (Some(secret), None) => ("VIADUCT_SECRET", secret.0.clone().into_bytes()),
-            (None, Some(path)) => {
-                let unreadable =
-                    |error| ConfigError::new("VIADUCT_SECRET_FILE", path.display(), error, "a readable file");
-                ("VIADUCT_SECRET_FILE", fs::read(path).map_err(unreadable)?.trim_ascii_end().to_vec())
-            }
-            (None, None) => return Ok(SecretSetting::Missing),
-        };
-        if secret.len() < MIN_SECRET_BYTES {
-            let right = "16 random bytes or more, as from: openssl rand -hex 16";
-            return Err(ConfigError::new(variable, "(not shown)", SecretTooShort, right));
-        }
-        Ok(SecretSetting::Set(secret))
+        one_secret(["VIADUCT_SECRET", "VIADUCT_SECRET_FILE"], self.secret.as_ref(), self.secret_file.as_ref())
+    }
+
+    /// The secret that places calls, from its variable or its file.
+    pub fn table_secret(&self) -> Result<SecretSetting, ConfigError> {
+        let variables = ["VIADUCT_TABLE_SECRET", "VIADUCT_TABLE_SECRET_FILE"];
+        one_secret(variables, self.table_secret.as_ref(), self.table_secret_file.as_ref())
     }
 
     /// The other secrets that are accepted, from their variable or their file.
@@ -333,6 +331,31 @@ impl Settings {
         let cores = || thread::available_parallelism().map_or(1, usize::from).min(256);
         self.shards.map_or_else(cores, usize::from)
     }
+}
+
+/// A secret from its variable or its file, but not from both.
+fn one_secret(
+    [variable, file_variable]: [&str; 2],
+    text: Option<&SecretText>,
+    file: Option<&PathBuf>,
+) -> Result<SecretSetting, ConfigError> {
+    let (variable, secret) = match (text, file) {
+        (Some(_), Some(path)) => {
+            let wrong = format!("{variable} is set too");
+            return Err(ConfigError::new(file_variable, path.display(), wrong, "one of the two, not both"));
+        }
+        (Some(secret), None) => (variable, secret.0.clone().into_bytes()),
+        (None, Some(path)) => {
+            let unreadable = |error| ConfigError::new(file_variable, path.display(), error, "a readable file");
+            (file_variable, fs::read(path).map_err(unreadable)?.trim_ascii_end().to_vec())
+        }
+        (None, None) => return Ok(SecretSetting::Missing),
+    };
+    if secret.len() < MIN_SECRET_BYTES {
+        let right = "16 random bytes or more, as from: openssl rand -hex 16";
+        return Err(ConfigError::new(variable, "(not shown)", SecretTooShort, right));
+    }
+    Ok(SecretSetting::Set(secret))
 }
 
 fn path_mode() -> impl TypedValueParser<Value = PathMode> {

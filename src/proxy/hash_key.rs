@@ -6,7 +6,8 @@
 //! 2. the rule for the request's method, by VIADUCT_HASH;
 //! 3. the Call-ID, also where what a rule names is not there.
 //!
-//! An ACK and a CANCEL follow the rule of INVITE, whose transaction they belong to.
+//! An ACK and a CANCEL follow the rule of INVITE, whose transaction they belong to. They have no Replaces or Join
+//! (§9.1), so that where one of these sent their INVITE to another owner, they go to that of their own Call-ID.
 
 use arrayvec::ArrayVec;
 

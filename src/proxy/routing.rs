@@ -4,9 +4,10 @@ use crate::sip::header::HeaderName;
 use crate::sip::route::{self, MalformedRoute, RouteValue};
 use crate::sip::uri::Uri;
 
+use super::inbound::Side;
 use super::request::Request;
 use super::token::flow::{self, Flow};
-use super::token::pin::{self, Pin};
+use super::token::pin::{self, Facing, Pin};
 use super::trace::Trace;
 use super::validate::Refusal;
 use super::verdict::{Fault, RejectedToken};
@@ -21,6 +22,8 @@ pub(super) struct Routing {
     pub(super) strict: Option<RouteValue>,
     /// The pin in the first of our Routes that has one.
     pub(super) pin: Option<Pin>,
+    /// Both pins of a double Record-Route have been read.
+    paired: bool,
     /// The flow in the first of our Routes that has one.
     pub(super) flow: Option<Flow>,
     /// A Route of ours holds a token that is damaged or forged.
@@ -30,8 +33,11 @@ pub(super) struct Routing {
 }
 
 /// Reads the Routes from the top, past all of our own. Both of a double Record-Route are passed at once (RFC 5658 §5).
+/// A client's request keeps those of another passage: where an INVITE passed twice, and the backend between did not
+/// record itself, that backend follows the next of ours, which may hold the other side's flow.
 pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Refusal> {
-    let mut routing = Routing { uri, next: None, strict: None, pin: None, flow: None, rejected: None, own: 0 };
+    let mut routing =
+        Routing { uri, next: None, strict: None, pin: None, paired: false, flow: None, rejected: None, own: 0 };
     let malformed = |MalformedRoute| Refusal::malformed(Fault::Header(HeaderName::Route));
     let (message, head) = (request.inbound.bytes, request.head);
     let top = route::topmost(message, head).map_err(malformed)?;
@@ -43,8 +49,8 @@ pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Ref
     }
     let mut next = top;
     while let Some(value) = next.filter(|value| request.names_viaduct(&value.uri)) {
-        if !routing.is_request_uri(&value) {
-            routing.read_token(request, &value.uri);
+        if !routing.is_request_uri(&value) && !routing.read_token(request, &value.uri) {
+            break;
         }
         routing.own = routing.own.saturating_add(1);
         next = value.below(message, head).map_err(malformed)?;
@@ -63,14 +69,19 @@ impl Routing {
         self.strict.is_some_and(|strict| strict.is(value))
     }
 
-    /// Takes in what we wrote into a URI of ours. The first token of a kind counts; a damaged one is as none.
-    fn read_token(&mut self, request: &Request<'_>, uri: &Uri) {
+    /// Takes in what we wrote into a URI of ours. The first token of a kind counts; a damaged one is as none. `false`
+    /// where a client's request has been here on another passage when this was written.
+    fn read_token(&mut self, request: &Request<'_>, uri: &Uri) -> bool {
         let user = uri.user.map_or(&[][..], |user| user.of(request.inbound.bytes));
         let keys = request.snapshot.keys();
         match user.first() {
             Some(&pin::PREFIX) if is_long_enough(user) => {
                 match keys.find(|keys| Pin::verify(&keys.pin, user, request.call_id())) {
-                    Some(pin) => self.pin = self.pin.or(Some(pin)),
+                    Some(pin) if request.side == Side::Client && self.is_of_another_passage(&pin) => return false,
+                    Some(pin) => {
+                        self.paired = self.pin.is_some();
+                        self.pin = self.pin.or(Some(pin));
+                    }
                     None => self.rejected = self.rejected.or(Some(RejectedToken::Pin)),
                 }
             }
@@ -80,6 +91,15 @@ impl Routing {
             },
             _ => {}
         }
+        true
+    }
+
+    /// Whether a pin is neither the first nor the other one of the same double Record-Route.
+    fn is_of_another_passage(&self, pin: &Pin) -> bool {
+        let is_pair = |first: &Pin| {
+            matches!((first.facing, pin.facing), (Facing::Client, Facing::Backend) | (Facing::Backend, Facing::Client))
+        };
+        self.pin.is_some_and(|first| self.paired || !is_pair(&first))
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn request(message: &[u8], head: &Head, method: Method, name: Span, u
     parse_call_id(message, required(head, HeaderName::CallId)?.value).ok_or(malformed(HeaderName::CallId))?;
     let cseq = required(head, HeaderName::CSeq)?;
     let cseq = parse_cseq(message, cseq.value).ok_or(malformed(HeaderName::CSeq))?;
-    if cseq.method.of(message) != name.of(message) {
+    if !may_stand_in_cseq(method, name.of(message), cseq.method.of(message)) {
         return Err(malformed(HeaderName::CSeq));
     }
     let max_forwards = max_forwards(message, head)?;
@@ -92,6 +92,12 @@ pub(super) fn request(message: &[u8], head: &Head, method: Method, name: Span, u
         return Err(Refusal::new(Status::BadExtension));
     }
     Ok(Valid { uri, max_forwards, end })
+}
+
+/// A request's own method stands in its CSeq (§8.1.1.5). An ACK may have all of its INVITE's CSeq: so RFC 2543 §6.17
+/// could be read, and nobody can be told that it is malformed.
+fn may_stand_in_cseq(method: Method, own: &[u8], found: &[u8]) -> bool {
+    found == own || method == Method::Ack && found == b"INVITE"
 }
 
 fn required(head: &Head, name: HeaderName) -> Result<&Field, Refusal> {

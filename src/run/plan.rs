@@ -60,7 +60,11 @@ fn keys(settings: &Settings) -> Result<Keys, ConfigError> {
         SecretSetting::Set(secret) => secret,
         SecretSetting::Missing => random_secret()?,
     };
-    Keys::rotating(&secret, &settings.secrets_accepted()?, &secret).map_err(|error| secret_error(&error))
+    let table = match settings.table_secret()? {
+        SecretSetting::Set(secret) => secret,
+        SecretSetting::Missing => secret.clone(),
+    };
+    Keys::rotating(&secret, &settings.secrets_accepted()?, &table).map_err(|error| secret_error(&error))
 }
 
 /// Opens a socket for each listener and shard. A listener that another program has is an error: with a shared port each

@@ -1,0 +1,25 @@
+//! The flows of RFC 3665 and of call transfer, redirection and third-party call control, end to end: honest user agents
+//! and proxies, every message checked at every hop, and Viaduct as two instances that take turns in front of a pool of
+//! three.
+//!
+//! Real programs as peers looked better, and tests/peers.rs has them. They hide what passes between two of them, run in
+//! real time, and cannot be made to change the pool between one message and the next.
+
+mod agent;
+mod message;
+mod network;
+mod pair;
+mod proxy;
+
+mod world;
+
+mod cancel;
+mod long_dialog;
+mod outside_dialogs;
+mod properties;
+mod redirect;
+mod registration;
+mod third_party;
+mod transfer;
+mod two_legs;
+mod two_proxies;

@@ -1,0 +1,331 @@
+//! The network of a scenario: nodes by address, names, messages in a queue, and the ladder that they must climb.
+//!
+//! A scenario is a table, one line a message and hop, in order. Each line says the step, the way, the message, its CSeq
+//! number, the Via stack, the Route and Record-Route values from the top as names of nodes, Max-Forwards, and the tags
+//! of From and To. LB is Viaduct; P1 is the member of its pool that it chose, and P2 the other proxy. Nothing more and
+//! nothing less may travel.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use viaduct::balance::backend::Backend;
+use viaduct::proxy::snapshot::OnLostPin;
+
+use crate::agent::Agent;
+use crate::message::{Message, host_and_port, parameter};
+use crate::pair::{self, Viaduct};
+use crate::proxy::Proxy;
+
+/// Where a node sends a message.
+#[derive(Clone, Debug)]
+pub enum To {
+    /// To what this URI, Route or sent-by names.
+    Uri(String),
+    /// To this very address.
+    Address(SocketAddr),
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Where it goes.
+    pub to: To,
+    /// All of it.
+    pub message: Message,
+}
+
+/// An element other than Viaduct.
+pub enum Element {
+    /// A user agent.
+    Agent(Agent),
+    /// A proxy, registrar or redirect server.
+    Proxy(Proxy),
+}
+
+struct Packet {
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// All nodes and what travels between them.
+pub struct Network {
+    /// Both instances, at one address.
+    pub viaduct: Viaduct,
+    elements: BTreeMap<SocketAddr, (&'static str, Element)>,
+    /// Every `host:port` that is known to somebody, and the address it stands for.
+    book: HashMap<String, SocketAddr>,
+    /// Nodes behind address translation: the hosts that they write are nobody's in the network.
+    hidden: HashMap<String, &'static str>,
+    /// Addresses that only Viaduct reaches: a translator lets in those alone to whom its client has sent.
+    only_from_viaduct: Vec<SocketAddr>,
+    queue: VecDeque<Packet>,
+    /// Body, From, To and Contact of each message as its author wrote them.
+    originals: HashMap<String, [String; 4]>,
+}
+
+impl Network {
+    /// Viaduct alone, in front of these backends.
+    pub fn new(backends: &[Backend]) -> Self {
+        let address = pair::ADDRESS.parse().expect("an address");
+        let names = [pair::ADDRESS.to_owned(), host_and_port(pair::NAME)];
+        Network {
+            viaduct: Viaduct::new(backends, OnLostPin::Rehash),
+            elements: BTreeMap::new(),
+            book: names.into_iter().map(|name| (name, address)).collect(),
+            hidden: HashMap::new(),
+            only_from_viaduct: Vec::new(),
+            queue: VecDeque::new(),
+            originals: HashMap::new(),
+        }
+    }
+
+    /// Puts an element at an address, known by its names too.
+    pub fn add(&mut self, name: &'static str, address: &str, hosts: &[&str], element: Element) {
+        let at: SocketAddr = address.parse().expect("an address");
+        self.book.insert(address.to_owned(), at);
+        for host in hosts {
+            self.book.insert(host_and_port(host), at);
+        }
+        self.elements.insert(at, (name, element));
+    }
+
+    /// One more name for an address.
+    pub fn name(&mut self, host: &str, address: &str) {
+        self.book.insert(host_and_port(host), address.parse().expect("an address"));
+    }
+
+    /// Puts a user agent behind address translation: it is seen at `address` by Viaduct alone, and writes `hidden`.
+    pub fn add_behind_nat(&mut self, name: &'static str, address: &str, hidden: &str, agent: Agent) {
+        self.add(name, address, &[], Element::Agent(agent));
+        self.hidden.insert(host_and_port(hidden), name);
+        self.only_from_viaduct.push(address.parse().expect("an address"));
+    }
+
+    /// Moves an element, and all names that it had, to another address.
+    pub fn move_to(&mut self, old: &str, new: &str) {
+        let (old, new): (SocketAddr, SocketAddr) = (old.parse().expect("an address"), new.parse().expect("an address"));
+        let element = self.elements.remove(&old).expect("an element there");
+        self.elements.insert(new, element);
+        self.book.values_mut().filter(|address| **address == old).for_each(|address| *address = new);
+        self.book.insert(new.to_string(), new);
+    }
+
+    /// A translator sees its client at another address from here on.
+    pub fn rebind(&mut self, old: &str, new: &str) {
+        self.move_to(old, new);
+        self.only_from_viaduct.push(new.parse().expect("an address"));
+    }
+
+    /// That user agent.
+    pub fn agent(&mut self, name: &str) -> &mut Agent {
+        self.agents(name).next().unwrap_or_else(|| panic!("no agent {name}")).1
+    }
+
+    /// What a user agent does of its own accord.
+    pub fn acts(&mut self, name: &str, act: impl FnOnce(&mut Agent) -> Vec<Outgoing>) {
+        let (at, agent) = self.agents(name).next().unwrap_or_else(|| panic!("no agent {name}"));
+        let sent = act(agent);
+        self.send(at, sent);
+    }
+
+    /// The user agent at an address.
+    pub fn agent_at(&self, address: &str) -> &Agent {
+        let at: SocketAddr = address.parse().expect("an address");
+        let Some((_, Element::Agent(agent))) = self.elements.get(&at) else { panic!("no agent at {address}") };
+        agent
+    }
+
+    /// What the user agent at an address does.
+    pub fn acts_at(&mut self, address: &str, act: impl FnOnce(&mut Agent) -> Vec<Outgoing>) {
+        let at: SocketAddr = address.parse().expect("an address");
+        let Some((_, Element::Agent(agent))) = self.elements.get_mut(&at) else { panic!("no agent at {address}") };
+        let sent = act(agent);
+        self.send(at, sent);
+    }
+
+    fn agents(&mut self, name: &str) -> impl Iterator<Item = (SocketAddr, &mut Agent)> {
+        self.elements.iter_mut().filter_map(move |(at, (found, element))| match element {
+            Element::Agent(agent) if *found == name => Some((*at, agent)),
+            _ => None,
+        })
+    }
+
+    /// Delivers message after message; each must be as its line says, and none may be left over.
+    #[track_caller]
+    pub fn follow(&mut self, ladder: &str) {
+        let lines: Vec<&str> = ladder.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in &lines {
+            let (step, expected) = line.split_once('|').unwrap_or_else(|| panic!("no step in {line}"));
+            let expected: Vec<&str> = expected.split('|').map(str::trim).collect();
+            let found = self.deliver(step).unwrap_or_else(|| panic!("nothing travels for\n{line}"));
+            if found != expected {
+                self.deliver_all();
+                panic!("above, what travelled; expected was\n{line}\nbut there was\n{}", row(step, &found));
+            }
+        }
+        assert!(self.queue.is_empty() || self.deliver_all(), "above, what travels after the last line");
+    }
+
+    /// Delivers all that is left, for its transcript.
+    fn deliver_all(&mut self) -> bool {
+        for _ in 0..200 {
+            if self.deliver("  F").is_none() {
+                break;
+            }
+        }
+        false
+    }
+
+    /// Delivers the next message and gives its line.
+    fn deliver(&mut self, step: &str) -> Option<Vec<String>> {
+        let Packet { from, to, bytes } = self.queue.pop_front()?;
+        let message = Message::parse(&bytes);
+        let line = self.describe(from, to, &message);
+        println!("{}", row(step, &line));
+        self.check_original(&message);
+        let viaduct: SocketAddr = pair::ADDRESS.parse().expect("an address");
+        let is_let_in = from == viaduct || !self.only_from_viaduct.contains(&to);
+        assert!(is_let_in, "address translation keeps {from} from {to}");
+        if to == viaduct {
+            if let Some((to, bytes)) = self.viaduct.handle(&bytes, from) {
+                self.queue.push_back(Packet { from: viaduct, to, bytes });
+            }
+            return Some(line);
+        }
+        let (_, element) = self.elements.get_mut(&to).unwrap_or_else(|| panic!("nobody is at {to}:\n{message:?}"));
+        let sent = match element {
+            Element::Agent(agent) => agent.receive(message, from),
+            Element::Proxy(proxy) => proxy.receive(message, from),
+        };
+        self.send(to, sent);
+        Some(line)
+    }
+
+    fn send(&mut self, from: SocketAddr, sent: Vec<Outgoing>) {
+        for Outgoing { to, message } in sent {
+            let to = match to {
+                To::Address(address) => address,
+                To::Uri(uri) => self.resolve(&uri),
+            };
+            self.queue.push_back(Packet { from, to, bytes: message.bytes() });
+        }
+    }
+
+    fn resolve(&self, uri: &str) -> SocketAddr {
+        *self.book.get(&host_and_port(uri)).unwrap_or_else(|| panic!("nobody knows {uri}"))
+    }
+
+    fn describe(&self, from: SocketAddr, to: SocketAddr, message: &Message) -> Vec<String> {
+        let what = match message.status() {
+            Some(status) => format!("{status} {}", message.method()),
+            None => message.start.trim_end_matches(" SIP/2.0").to_owned(),
+        };
+        let hops = message.header("Max-Forwards");
+        let tag = |name| match message.tag(name) {
+            tag if tag.is_empty() => "-".to_owned(),
+            tag if tag.starts_with("vd") && tag.len() == 13 => "LB".to_owned(),
+            tag => tag,
+        };
+        vec![
+            format!("{} > {}", self.name_at(from), self.name_at(to)),
+            what,
+            message.cseq().0.to_string(),
+            self.names(&message.values("Via")),
+            self.names(&message.values("Route")),
+            self.names(&message.values("Record-Route")),
+            if hops.is_empty() { "-".to_owned() } else { hops.to_owned() },
+            format!("{}/{}", tag("From"), tag("To")),
+        ]
+    }
+
+    fn names(&self, values: &[String]) -> String {
+        let name = |value: &String| {
+            let host = host_and_port(value);
+            let hidden = || self.hidden.get(&host).copied();
+            self.book.get(&host).map(|address| self.name_at(*address)).or_else(hidden).unwrap_or("nobody")
+        };
+        if values.is_empty() { "-".to_owned() } else { values.iter().map(name).collect::<Vec<_>>().join(" ") }
+    }
+
+    fn name_at(&self, address: SocketAddr) -> &'static str {
+        match self.elements.get(&address) {
+            Some((name, _)) => name,
+            None if address.to_string() == pair::ADDRESS => "LB",
+            None => panic!("nobody is at {address}"),
+        }
+    }
+
+    /// Body, From, To and Contact are at every hop as their author wrote them.
+    fn check_original(&mut self, message: &Message) {
+        let kind = message.status().map_or_else(|| message.method(), |status| status.to_string());
+        let (call_id, cseq, tags) =
+            (message.call_id(), message.header("CSeq"), message.tag("From") + &message.tag("To"));
+        let key = format!("{kind} {call_id} {cseq} {tags}");
+        let parts = ["From", "To", "Contact"].map(|name| message.header(name).to_owned());
+        let [from, to, contact] = parts;
+        let parts = [message.body.clone(), from, to, contact];
+        let original = self.originals.entry(key).or_insert_with(|| parts.clone());
+        assert_eq!(*original, parts, "changed on its way");
+    }
+}
+
+fn row(step: &str, cells: &[String]) -> String {
+    let widths = [13, 39, 1, 18, 11, 11, 2, 1];
+    let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    format!("        {:<4}| {}", step.trim(), cells.collect::<Vec<_>>().join(" | ").trim_end())
+}
+
+/// Writes what a server writes into the topmost Via of a request (§18.2.1, RFC 3581 §4).
+pub fn stamp(message: &mut Message, from: SocketAddr) {
+    let mut vias = message.values("Via");
+    let rport = parameter(&vias[0], "rport");
+    if rport.is_some() {
+        vias[0] = vias[0].replacen(";rport", &format!(";rport={}", from.port()), 1);
+    }
+    if rport.is_some() || !host_and_port(&vias[0]).starts_with(&format!("{}:", from.ip())) {
+        vias[0] += &format!(";received={}", from.ip());
+    }
+    message.set_values("Via", &vias);
+}
+
+/// Where a response goes: to what the topmost Via says (§18.2.2).
+pub fn way_back(response: &Message) -> To {
+    let via = &response.values("Via")[0];
+    let sent_by = host_and_port(via);
+    let (host, port) = sent_by.rsplit_once(':').expect("a port");
+    let host = parameter(via, "received").unwrap_or(host.to_owned());
+    let port = parameter(via, "rport").unwrap_or(port.to_owned());
+    match format!("{host}:{port}").parse() {
+        Ok(address) => To::Address(address),
+        Err(_) => To::Uri(via.clone()),
+    }
+}
+
+/// A response (§8.2.6.2): the request's Vias, From, To, Call-ID and CSeq, a To tag but for a 100, and these headers.
+pub fn reply(request: &Message, status: u16, reason: &str, tag: &str, headers: &[String]) -> Outgoing {
+    reply_with_body(request, status, reason, tag, headers, "")
+}
+
+/// The same with a body.
+pub fn reply_with_body(
+    request: &Message,
+    status: u16,
+    reason: &str,
+    tag: &str,
+    headers: &[String],
+    body: &str,
+) -> Outgoing {
+    let mut lines: Vec<String> = request.values("Via").iter().map(|via| format!("Via: {via}")).collect();
+    let mut to = request.header("To").to_owned();
+    if request.tag("To").is_empty() && !tag.is_empty() {
+        to += &format!(";tag={tag}");
+    }
+    lines.push(format!("From: {}", request.header("From")));
+    lines.push(format!("To: {to}"));
+    lines.push(format!("Call-ID: {}", request.call_id()));
+    lines.push(format!("CSeq: {}", request.header("CSeq")));
+    lines.extend_from_slice(headers);
+    let message = Message::new(format!("SIP/2.0 {status} {reason}"), lines, body);
+    Outgoing { to: way_back(&message), message }
+}
