@@ -11,9 +11,11 @@
 //! | `viaduct`, `sipp`, `kamailio` | the programs |
 //! | `splitter` | every other datagram of a call to another instance |
 //! | `agent` | a user agent of a few lines, for messages that SIPp does not send |
+//! | `dialogs` | dialogs, registrations and transfers, carried on while the pool changes |
 
 mod peers {
     pub mod agent;
+    mod dialogs;
     pub mod kamailio;
     pub mod presence;
     pub mod process;
@@ -342,5 +344,6 @@ fn call(scene: &Scene, viaduct: &Viaduct, scenario: &str, calls: u32) {
 
 fn callers(scenario: &str, calls: u32) -> Callers<'_> {
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    Callers { scenario, from: nowhere, to: nowhere, through: nowhere, calls, per_second: 200 }
+    let (from, to, through) = (nowhere, nowhere, nowhere);
+    Callers { scenario, from, to, through, calls, per_second: 200, pause_ms: 100, service: "service" }
 }

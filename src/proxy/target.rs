@@ -64,7 +64,9 @@ fn outward_flow(request: &Request<'_>, routing: &Routing) -> Result<Option<(Flow
 }
 
 fn by_flow(request: &Request<'_>, flow: Flow, reason: Reason) -> Result<Target, Refusal> {
-    if request.snapshot.listener(flow.listener).is_none() {
+    // A token outlives its listener: another list of listeners may have none in its place, or one that cannot reach the peer.
+    let listener = request.snapshot.listener(flow.listener);
+    if listener.is_none_or(|listener| listener.address.is_ipv4() != flow.peer.is_ipv4()) {
         return Err(Refusal::new(Status::FlowFailed));
     }
     Ok(Target {

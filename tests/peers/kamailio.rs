@@ -21,40 +21,67 @@ pub enum Challenge {
 pub struct Kamailio {
     /// Where it is.
     pub address: SocketAddr,
+    /// Another address of it, by which a pool may come to know it.
+    pub other_address: SocketAddr,
     process: Process,
 }
 
+/// How many hosts further on the scene its other address is.
+const OTHER: u8 = 100;
+
 /// The methods that one proxy has seen of each Call-ID.
-type Seen = BTreeMap<String, BTreeSet<String>>;
+pub type Seen = BTreeMap<String, BTreeSet<String>>;
 
 impl Kamailio {
-    /// Starts it on `host` of the scene; it relays every new call to `called`.
+    /// Starts it on `host` of the scene; it relays new calls for `service` to `called`.
     pub fn start(scene: &Scene, host: u8, called: SocketAddr, challenge: Challenge) -> Kamailio {
-        let address = scene.endpoint(host);
+        let defined: &[&str] = if challenge == Challenge::Everybody { &["CHALLENGE"] } else { &[] };
+        Kamailio::start_as(scene, host, called, defined)
+    }
+
+    /// Starts one that takes registrations and relays calls to those who are registered.
+    pub fn start_registrar(scene: &Scene, host: u8) -> Kamailio {
+        let nobody = scene.endpoint(host);
+        Kamailio::start_as(scene, host, nobody, &["REGISTRAR"])
+    }
+
+    fn start_as(scene: &Scene, host: u8, called: SocketAddr, defined: &[&str]) -> Kamailio {
+        let (address, other_address) = (scene.endpoint(host), scene.endpoint(host + OTHER));
         let directory = scene.directory.join(format!("kamailio-{host}"));
         fs::create_dir_all(&directory).unwrap();
-        let text = include_str!("kamailio.cfg").replace("@LISTEN@", &address.to_string());
-        fs::write(directory.join("kamailio.cfg"), text.replace("@CALLED@", &called.to_string())).unwrap();
+        let mut text = include_str!("kamailio.cfg").to_owned();
+        for (place, address) in [("@LISTEN@", address), ("@OTHER@", other_address), ("@CALLED@", called)] {
+            text = text.replace(place, &address.to_string());
+        }
+        fs::write(directory.join("kamailio.cfg"), text).unwrap();
         let path = format!("{}:/usr/sbin:/usr/local/sbin", env::var("PATH").unwrap_or_default());
         let mut command = Command::new("kamailio");
         command.env("PATH", path).args(["-DD", "-E", "-m", "32", "-M", "4", "-w"]).arg(&directory);
         command.arg("-Y").arg(&directory).arg("-f").arg(directory.join("kamailio.cfg"));
-        if challenge == Challenge::Everybody {
-            command.args(["-A", "CHALLENGE"]);
+        for name in defined {
+            command.args(["-A", name]);
         }
         let mut process = Process::start(scene, &format!("kamailio-{host}"), &mut command);
-        until_bound(address, || process.assert_running());
-        Kamailio { address, process }
+        for address in [address, other_address] {
+            until_bound(address, || process.assert_running());
+        }
+        Kamailio { address, other_address, process }
+    }
+
+    /// What it logged under this heading, line by line.
+    pub fn logged(&self, heading: &str) -> Vec<String> {
+        let heading = format!("viaduct-test {heading} ");
+        let output = self.process.output();
+        output.lines().filter_map(|line| Some(line.split_once(&heading)?.1.to_owned())).collect()
     }
 
     /// What it has seen, from its log.
-    fn seen(&self) -> Seen {
+    pub fn seen(&self) -> Seen {
+        let stray = self.logged("stray");
+        assert!(stray.is_empty(), "requests that belong to no transaction here: {stray:?}");
         let mut seen = Seen::new();
-        for line in self.process.output().lines() {
-            assert!(!line.contains("viaduct-test stray"), "a request that belongs to no transaction here: {line}");
-            if let Some((_, event)) = line.split_once("viaduct-test seen ")
-                && let Some((method, call_id)) = event.split_once(' ')
-            {
+        for event in self.logged("seen") {
+            if let Some((method, call_id)) = event.split_once(' ') {
                 seen.entry(call_id.to_owned()).or_default().insert(method.to_owned());
             }
         }

@@ -44,6 +44,13 @@ impl Process {
         }
     }
 
+    /// Ends it as an operator would, and waits until it has ended.
+    pub fn end(&mut self) {
+        drop(self.watchdog.stdin.take());
+        let _ = self.child.wait();
+        let _ = self.watchdog.wait();
+    }
+
     /// Asserts that it has not ended.
     pub fn assert_running(&mut self) {
         let ended = self.child.try_wait().unwrap();
@@ -65,9 +72,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.watchdog.stdin.take());
-        let _ = self.child.wait();
-        let _ = self.watchdog.wait();
+        self.end();
     }
 }
 

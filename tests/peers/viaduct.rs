@@ -17,29 +17,47 @@ pub struct Viaduct {
     /// Where it receives SIP.
     pub address: SocketAddr,
     admin: SocketAddr,
-    _process: Process,
+    process: Process,
 }
 
 impl Viaduct {
     /// Starts it on `host` of the scene and waits until it is ready. `settings` are variables without their prefix, and
     /// stand over the defaults here; `LISTEN` may hold `{}` for the address.
     pub fn start(scene: &Scene, host: u8, backends: &[SocketAddr], settings: &[(&str, &str)]) -> Viaduct {
-        let address = scene.endpoint(host);
-        let admin = TcpListener::bind((address.ip(), 0)).and_then(|listener| listener.local_addr()).unwrap();
         let backends: Vec<String> = backends.iter().map(|backend| format!("udp://{backend}")).collect();
+        let backends = backends.join(",");
+        Viaduct::start_at(scene, scene.endpoint(host), &[&[("BACKENDS", backends.as_str())], settings].concat())
+    }
+
+    /// Ends it and starts another one in its place, which knows nothing but its settings.
+    pub fn replace(&mut self, scene: &Scene, settings: &[(&str, &str)]) {
+        let address = self.address;
+        self.process.end();
+        *self = Viaduct::start_at(scene, address, settings);
+    }
+
+    fn start_at(scene: &Scene, address: SocketAddr, settings: &[(&str, &str)]) -> Viaduct {
+        let admin = TcpListener::bind((address.ip(), 0)).and_then(|listener| listener.local_addr()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
         command.env_clear().env("VIADUCT_LISTEN", format!("udp://{address}")).env("VIADUCT_SECRET", SECRET);
-        command.env("VIADUCT_BACKENDS", backends.join(",")).env("VIADUCT_ADMIN_LISTEN", admin.to_string());
+        command.env("VIADUCT_ADMIN_LISTEN", admin.to_string());
         command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false");
         for (variable, value) in settings {
             command.env(format!("VIADUCT_{variable}"), value.replace("{}", &address.to_string()));
         }
-        let mut process = Process::start(scene, &format!("viaduct-{host}"), &mut command);
+        let mut process = Process::start(scene, &format!("viaduct-{}-{}", address.ip(), admin.port()), &mut command);
         until("Viaduct is ready", || {
             process.assert_running();
             get(admin, "/readyz").is_some()
         });
-        Viaduct { address, admin, _process: process }
+        Viaduct { address, admin, process }
+    }
+
+    /// Waits until so many of a method's requests have gone to backends since it started.
+    pub fn until_sent(&self, method: &str, requests: u32) {
+        let sent =
+            || Metrics(self.page()).sum("viaduct_messages_sent_total", &[("side", "backend"), ("method", method)]);
+        until(&format!("{requests} {method} went to backends"), || sent() >= u64::from(requests));
     }
 
     /// The metrics page.
