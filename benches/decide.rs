@@ -12,9 +12,10 @@ use viaduct::balance::backend::{Backend, Weight};
 use viaduct::balance::pool::Pool;
 use viaduct::proxy::inbound::{Inbound, ListenerIndex};
 use viaduct::proxy::keys::Keys;
+use viaduct::proxy::names::Names;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::Verdict;
-use viaduct::proxy::{self, Scratch};
+use viaduct::proxy::{self, Scratch, View};
 use viaduct::sip::Transport;
 
 mod messages;
@@ -76,6 +77,7 @@ fn run_ns(bench: &mut Bench, messages: &[Vec<u8>]) -> f64 {
 /// What a shard has when it works.
 struct Bench {
     snapshot: Snapshot,
+    names: Names,
     scratch: Scratch,
     out: Vec<u8>,
 }
@@ -86,21 +88,23 @@ impl Bench {
         let pool = Pool::new((11..14).map(backend).collect()).expect("names and addresses differ");
         let keys = Keys::derive(b"0123456789abcdef").expect("16 bytes");
         let snapshot = Snapshot::new(vec![listener], pool, keys, Policy::default());
-        Bench { snapshot, scratch: Scratch::default(), out: vec![0; 65_535] }
+        Bench { snapshot, names: Names::default(), scratch: Scratch::default(), out: vec![0; 65_535] }
     }
 
     /// Decides and writes out; the number of bytes written, which keeps the work from being optimised away.
     fn pass(&mut self, message: &[u8], peer: SocketAddr) -> Option<usize> {
         let local = Some(IpAddr::from([198, 51, 100, 1]));
         let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(0), local, now_us: 0 };
-        black_box(proxy::decide(&self.snapshot, &inbound, &mut self.scratch));
+        let view = View { snapshot: &self.snapshot, names: &self.names };
+        black_box(proxy::decide(view, &inbound, &mut self.scratch));
         self.scratch.draft.render(message, &mut self.out)
     }
 
     /// What is measured must be the path that is meant, not some refusal.
     fn check(&mut self, message: &[u8], peer: SocketAddr) {
         let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(0), local: None, now_us: 0 };
-        let verdict = proxy::decide(&self.snapshot, &inbound, &mut self.scratch).verdict;
+        let view = View { snapshot: &self.snapshot, names: &self.names };
+        let verdict = proxy::decide(view, &inbound, &mut self.scratch).verdict;
         let answer = message.starts_with(b"OPTIONS");
         match verdict {
             Verdict::Forward { .. } if !answer => {}

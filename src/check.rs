@@ -38,6 +38,9 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     }
     let trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
     line("VIADUCT_TRUSTED", if trusted.is_empty() { "none".to_owned() } else { trusted.join(",") });
+    let resolvers: Vec<String> = settings.resolvers.0.iter().map(ToString::to_string).collect();
+    let system = || "those of /etc/resolv.conf".to_owned();
+    line("VIADUCT_RESOLVERS", if resolvers.is_empty() { system() } else { resolvers.join(",") });
     line("VIADUCT_SHARDS", settings.shard_count().to_string());
     line("VIADUCT_PIN_CORES", format!("{:?}", settings.pin_cores).to_lowercase());
     line("VIADUCT_IO", engine(settings)?);

@@ -26,7 +26,7 @@ use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
 use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use error::ConfigError;
-use value::{Backends, Listeners, Networks};
+use value::{Backends, Listeners, Networks, Resolvers};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -109,6 +109,11 @@ pub struct Settings {
     /// backends share an address
     #[arg(long, env = "VIADUCT_BACKEND_MATCH", global = true, default_value = "address", value_name = "WORD")]
     pub backend_match: BackendMatch,
+
+    /// The name servers that are asked where a backend's request to a host name goes: a comma list of address:port. Those of
+    /// /etc/resolv.conf if it is empty
+    #[arg(long, env = "VIADUCT_RESOLVERS", global = true, default_value = "", value_name = "LIST")]
+    pub resolvers: Resolvers,
 
     /// Whether dialogs stay on the way through Viaduct, by Record-Route
     #[arg(long, env = "VIADUCT_RECORD_ROUTE", global = true, default_value = "on", value_name = "WORD")]

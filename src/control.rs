@@ -3,6 +3,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz |
+//! | [`resolve`] | names that backends send to: looked up, kept fresh, published to the shards |
 //! | [`signal`] | when the operator wants the process to end |
 //!
 //! tokio-uring for the shards too looked simpler: one runtime for all. It allocates at each receive and send, has neither
@@ -10,6 +11,7 @@
 //! second is much, none of that matters.
 
 pub mod admin;
+pub mod resolve;
 pub mod signal;
 
 use std::future::Future;

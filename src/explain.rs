@@ -20,9 +20,10 @@ use crate::config::error::ConfigError;
 use crate::config::{ExplainSettings, Settings};
 use crate::proxy::inbound::{Inbound, ListenerIndex};
 use crate::proxy::latency::Instance;
+use crate::proxy::names::Names;
 use crate::proxy::snapshot::{Listener, Snapshot};
 use crate::proxy::verdict::Verdict;
-use crate::proxy::{self, Scratch};
+use crate::proxy::{self, Scratch, View};
 use crate::run::plan;
 
 use page::Page;
@@ -40,8 +41,10 @@ pub fn explain(settings: &Settings, asked: &ExplainSettings, input: impl Read) -
     let listener = listener(&snapshot, asked)?;
     let local = asked.local.or_else(|| address_of(&snapshot.listeners()[listener.get()]));
     let inbound = Inbound { bytes: &message, peer: asked.source, listener, local, now_us: 0 };
+    // No name server is asked: where the message goes by a name, that is what is told.
+    let view = View { snapshot: &snapshot, names: &Names::default() };
     let mut scratch = Scratch::default();
-    let decision = proxy::decide(&snapshot, &inbound, &mut scratch);
+    let decision = proxy::decide(view, &inbound, &mut scratch);
     let mut sent = vec![0; plan::engine_options(settings).send_slot_bytes as usize];
     let len = match decision.verdict {
         Verdict::Forward { .. } | Verdict::Answer { .. } => scratch.draft.render(&message, &mut sent),

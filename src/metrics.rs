@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | [`cells`] | what a shard counts into: plain numbers with one writer |
 //! | [`latency`] | how long backends take, in histograms |
+//! | [`names`] | what the resolution of names counts into |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
@@ -19,6 +20,7 @@
 pub mod cells;
 pub mod collector;
 pub mod latency;
+pub mod names;
 
 /// A metric as it is exposed.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +62,8 @@ pub const MESSAGES_ABSORBED: Metric = metric(
 pub const MESSAGES_DROPPED: Metric = metric(
     "viaduct_messages_dropped_total",
     "Messages discarded. The send_ reasons are the kernel's refusals of one datagram each; no_send_slot asks for more \
-     send slots; response_unverified are responses that answer nothing that was forwarded.",
+     send slots; response_unverified are responses that answer nothing that was forwarded; name_being_resolved are \
+     requests of backends to a name asked for the first time, which UDP sends again.",
     &["reason"],
 );
 
@@ -112,6 +115,32 @@ pub const BACKEND_SHARE: Metric = metric(
     "viaduct_backend_key_share_ratio",
     "The part of the key space that a backend owns; new calls follow it.",
     &["backend"],
+);
+
+/// Look-ups of names.
+pub const NAME_LOOKUPS: Metric = metric(
+    "viaduct_name_lookups_total",
+    "Look-ups of names that backends send to, by outcome. Where unanswered rises, the name servers fail: names known before \
+     keep their last answer, others are answered 500.",
+    &["outcome"],
+);
+
+/// Names known.
+pub const NAMES: Metric = metric("viaduct_names", "Names whose answer is held, good or not; at most 4096.", &[]);
+
+/// Names given up for others.
+pub const NAMES_CROWDED_OUT: Metric = metric(
+    "viaduct_names_crowded_out_total",
+    "Names forgotten, though in use, to make room for others: backends send to more than 4096 names.",
+    &[],
+);
+
+/// Names that could not be asked for.
+pub const NAMES_NOT_ASKED: Metric = metric(
+    "viaduct_names_not_asked_total",
+    "Names that a shard could not ask for because 512 others waited to be taken in. The message's next retransmission asks \
+     again.",
+    &[],
 );
 
 /// Turns of a shard.
@@ -182,7 +211,7 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 23] = [
+pub const ALL: [Metric; 27] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
@@ -195,6 +224,10 @@ pub const ALL: [Metric; 23] = [
     BACKEND_RESPONSE,
     BACKEND_WEIGHT,
     BACKEND_SHARE,
+    NAME_LOOKUPS,
+    NAMES,
+    NAMES_CROWDED_OUT,
+    NAMES_NOT_ASKED,
     TURNS,
     COMPLETIONS,
     DATAGRAMS,

@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | [`inbound`] | what comes in: bytes and where they came from |
 //! | [`snapshot`] | what is known: listeners, pool, table, keys |
+//! | [`names`] | what is known of names, and how they are asked for |
 //! | [`verdict`] | what comes out: forward, answer, absorb or drop, with reasons |
 //! | [`keys`] | one key for each purpose, from the fleet's secret |
 //! | [`branch`] | our branch and our To tag: keyed hashes of the transaction |
@@ -31,6 +32,7 @@ pub mod branch;
 pub mod inbound;
 pub mod keys;
 pub mod latency;
+pub mod names;
 pub mod snapshot;
 pub mod token;
 pub mod trace;
@@ -50,8 +52,19 @@ use crate::sip::scan::{Head, Unreadable};
 use crate::sip::start_line::StartLine;
 
 use inbound::{Inbound, Side};
+use names::Names;
+use request::Decided;
 use snapshot::Snapshot;
 use verdict::{AbsorbReason, Decision, DropReason, Fault, MessageKind, Verdict};
+
+/// What a decision rests on besides the message.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Listeners, pool, table, keys: what is configured.
+    pub snapshot: &'a Snapshot,
+    /// What is known of names.
+    pub names: &'a Names,
+}
 
 /// Room to work in, kept from message to message so that nothing is allocated or laid out anew.
 #[derive(Debug, Default)]
@@ -63,9 +76,10 @@ pub struct Scratch {
 
 /// Decides what is done with one message. Where the verdict sends something, `scratch.draft` is what to send.
 ///
-/// The same message, source and snapshot give the same bytes: on any shard, any replica, after any restart. Only the stamp
+/// The same message, source and view give the same bytes: on any shard, any replica, after any restart. Only the stamp
 /// of time tells when and where, if the snapshot asks for one.
-pub fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, scratch: &mut Scratch) -> Decision {
+pub fn decide(view: View<'_>, inbound: &Inbound<'_>, scratch: &mut Scratch) -> Decision {
+    let snapshot = view.snapshot;
     let side = snapshot.side_of(inbound.peer);
     scratch.draft.clear();
     if is_keepalive(inbound.bytes) {
@@ -79,11 +93,11 @@ pub fn decide(snapshot: &Snapshot, inbound: &Inbound<'_>, scratch: &mut Scratch)
         StartLine::Request { method, method_span, uri } => {
             let kind = MessageKind::Request(method);
             let line = (method, method_span, uri);
-            let (verdict, rejected, trace) = request::decide(snapshot, inbound, side, head, line, draft);
-            Decision { kind, side, verdict, rejected, trace, sample: None }
+            let Decided { verdict, rejected, trace, named } = request::decide(view, inbound, side, head, line, draft);
+            Decision { kind, side, verdict, rejected, trace, named, sample: None }
         }
         StartLine::BadRequest { method, fault } => {
-            let verdict = request::refuse_line(snapshot, inbound, head, method, fault, draft);
+            let verdict = request::refuse_line(view, inbound, head, method, fault, draft);
             Decision::new(MessageKind::Request(method), side, verdict)
         }
         StartLine::Response { status } => {

@@ -18,10 +18,15 @@ use tokio::time::timeout;
 use crate::config::error::ConfigError;
 use crate::config::{PinCores, SecretSetting, Settings};
 use crate::control::admin::{self, Admin};
+use crate::control::resolve::Resolver;
+use crate::control::resolve::servers::Servers;
 use crate::control::{self, signal};
 use crate::io::Choice;
 use crate::metrics::cells::ShardCells;
 use crate::metrics::collector::Metrics;
+use crate::metrics::names::NameCells;
+use crate::proxy::names::Families;
+use crate::proxy::names::exchange::Exchange;
 use crate::shard::thread::{self as shard_thread, Running, StartError};
 
 use plan::Plan;
@@ -71,7 +76,9 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         tracing::info!(address = %settings.admin_listen, "metrics at /metrics, health at /livez and /readyz");
         let (stop_admin, stopped) = oneshot::channel();
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
+        let resolving = tokio::spawn(viaduct.resolver(settings).run());
         let outcome = viaduct.wait().await;
+        resolving.abort();
         viaduct.admin.ready.store(false, Ordering::Release);
         drop(stop_admin);
         viaduct.stop();
@@ -98,6 +105,8 @@ pub struct Viaduct {
     pub admin: Arc<Admin>,
     /// What decisions rest on, with the addresses that are really bound.
     pub snapshot: Arc<crate::proxy::snapshot::Snapshot>,
+    exchange: Arc<Exchange>,
+    names: Arc<NameCells>,
     shards: Vec<Running>,
     ended: mpsc::UnboundedReceiver<()>,
 }
@@ -109,6 +118,7 @@ impl Viaduct {
         let sockets = plan::open(&plan, settings)?;
         let Plan { snapshot, digest, .. } = plan;
         let snapshot = Arc::new(snapshot);
+        let exchange = Arc::new(Exchange::default());
         let cores = cores(settings, sockets.len());
         let (ending, ended) = mpsc::unbounded_channel();
         let mut shards = Vec::new();
@@ -120,6 +130,7 @@ impl Viaduct {
                 choice: settings.io,
                 options: plan::engine_options(settings),
                 snapshot: snapshot.clone(),
+                exchange: exchange.clone(),
             };
             let ending = ending.clone();
             let ended = move || {
@@ -130,15 +141,29 @@ impl Viaduct {
         warn_of_own_addresses(settings);
         report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
-        let metrics = Metrics::new(cells, snapshot.clone(), digest);
+        let names = Arc::new(NameCells::default());
+        let metrics = Metrics::new(cells, names.clone(), snapshot.clone(), digest);
         let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
-        Ok(Viaduct { admin, snapshot, shards, ended })
+        Ok(Viaduct { admin, snapshot, exchange, names, shards, ended })
     }
 
     /// What each shard counts.
     pub fn cells(&self) -> impl Iterator<Item = &Arc<ShardCells>> {
         self.shards.iter().map(|shard| &shard.cells)
+    }
+
+    /// Who resolves the names that the shards ask for. Until it runs, no name is known.
+    pub fn resolver(&self, settings: &Settings) -> Resolver {
+        let servers = Servers::new(&settings.resolvers.0).unwrap_or_else(|error| {
+            tracing::warn!(
+                "no name server is known (VIADUCT_RESOLVERS, /etc/resolv.conf), so requests of backends to host names are \
+                 answered 500: {error}"
+            );
+            Servers::none()
+        });
+        let families = Families::of(self.snapshot.listeners());
+        Resolver::new(self.exchange.clone(), self.names.clone(), servers, families)
     }
 
     /// Waits for the operator's word or the end of a shard.

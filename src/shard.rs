@@ -3,10 +3,12 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`thread`] | starts a shard on its core and stops it |
+//! | [`asker`] | asks for names, none too often |
 //!
 //! One multi-threaded runtime for all cores looked simpler. Tasks that move between cores share their queues, and a shared
 //! queue costs more per message than the decision does; shards share nothing but the snapshot, which nobody writes.
 
+pub mod asker;
 pub mod thread;
 
 use std::io;
@@ -16,10 +18,13 @@ use std::time::{Duration, Instant};
 use crate::io::{Datagram, Engine, Handler, Outbox, SendError, Transmit, Turn};
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::proxy::inbound::{Inbound, ListenerIndex};
+use crate::proxy::names::exchange::{Exchange, Reader};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::verdict::{Decision, DropReason, Fault, MessageKind, NextHop, Verdict};
-use crate::proxy::{self, Scratch};
+use crate::proxy::{self, Scratch, View};
 use crate::sip::Transport;
+
+use asker::Asker;
 
 /// One shard: an engine, and what is done with what it receives.
 #[derive(Debug)]
@@ -29,9 +34,11 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard over an engine whose sockets are the snapshot's listeners, in their order.
-    pub fn new(engine: Engine, snapshot: Arc<Snapshot>, cells: Arc<ShardCells>) -> Self {
-        Shard { engine, worker: Worker { snapshot, cells, scratch: Scratch::default(), now_us: None } }
+    /// A shard over an engine whose sockets are the snapshot's listeners, in their order. It asks for names, and learns of
+    /// them, by `exchange`. Call it on the shard's own thread.
+    pub fn new(engine: Engine, snapshot: Arc<Snapshot>, exchange: Arc<Exchange>, cells: Arc<ShardCells>) -> Self {
+        let (names, asker) = (exchange.reader(), Asker::new(exchange));
+        Shard { engine, worker: Worker { snapshot, names, asker, cells, scratch: Scratch::default(), now_us: None } }
     }
 
     /// Sends what is staged, waits for datagrams or the doorbell, and handles what has come: a bounded amount. Allocates
@@ -52,6 +59,8 @@ impl Shard {
 #[derive(Debug)]
 struct Worker {
     snapshot: Arc<Snapshot>,
+    names: Reader,
+    asker: Asker,
     cells: Arc<ShardCells>,
     scratch: Scratch,
     /// The time of this turn, once its first datagram has come.
@@ -75,7 +84,10 @@ impl Handler for Worker {
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
             return self.cells.dropped(Dropped::Truncated);
         }
-        let decision = proxy::decide(&self.snapshot, &inbound, &mut self.scratch);
+        // Looked at here, not at the turn's beginning: a turn may have waited for long, and a retransmission that ends the
+        // wait must find the name that it was first dropped for.
+        let view = View { snapshot: &self.snapshot, names: self.names.table() };
+        let decision = proxy::decide(view, &inbound, &mut self.scratch);
         self.cells.received(decision.side, Transport::Udp, decision.kind);
         self.count_response(&decision, &inbound);
         if let Some(token) = decision.rejected {
@@ -84,6 +96,7 @@ impl Handler for Worker {
         if let Some(sample) = &decision.sample {
             self.cells.backend_latency(sample);
         }
+        self.ask(&decision, &inbound);
         self.carry_out(&decision, &inbound, outbox);
     }
 
@@ -123,6 +136,15 @@ impl Worker {
                 }
                 self.cells.dropped(Dropped::Decided(reason));
             }
+        }
+    }
+
+    /// Has the name that the message goes by resolved, or kept as one in use.
+    fn ask(&mut self, decision: &Decision, inbound: &Inbound<'_>) {
+        let Some(name) = decision.named.and_then(|wanted| wanted.name(inbound.bytes)) else { return };
+        let is_unknown = decision.verdict == Verdict::Drop(DropReason::NameBeingResolved);
+        if !self.asker.ask(name, is_unknown) {
+            self.cells.name_not_asked();
         }
     }
 

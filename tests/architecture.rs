@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("metrics", &["metrics", "proxy", "sip", "balance", "io"]),
     ("shard", &["shard", "io", "proxy", "sip", "metrics"]),
     ("config", &["config", "sip", "balance", "io", "proxy"]),
-    ("control", &["control", "metrics"]),
+    ("control", &["control", "metrics", "proxy"]),
     ("run", &["run", "config", "control", "shard", "metrics", "proxy", "balance", "io"]),
     ("check", &["config", "run", "shard", "io", "balance"]),
     ("explain", &["explain", "config", "run", "proxy", "sip", "balance"]),

@@ -26,6 +26,8 @@ fn a_wrong_setting_names_the_variable_the_value_and_what_would_be_right() {
         ("VIADUCT_BACKENDS", "udp://[2001:db8::1]:5060", "an IPv6 listener"),
         ("VIADUCT_BACKENDS", "udp://no-such-host.invalid:5060", "a name that resolves here"),
         ("VIADUCT_TRUSTED", "inside", "10.0.0.0/8"),
+        ("VIADUCT_RESOLVERS", "ns.example:53", "a comma list of address:port"),
+        ("VIADUCT_RESOLVERS", "127.0.0.1", "a comma list of address:port"),
         ("VIADUCT_SHARDS", "0", "shards"),
         ("VIADUCT_PIN_CORES", "maybe", "true, false"),
         ("VIADUCT_IO", "dpdk", "auto, uring, poll"),
@@ -72,9 +74,19 @@ fn check_prints_what_is_in_effect() {
 #[test]
 fn help_names_every_variable() {
     let help = text(&viaduct(&["--help"], &[]).stdout);
-    for variable in
-        ["LISTEN", "BACKENDS", "TRUSTED", "SECRET", "SECRET_FILE", "SHARDS", "PIN_CORES", "IO", "ADMIN_LISTEN", "LOG"]
-    {
+    for variable in [
+        "LISTEN",
+        "BACKENDS",
+        "TRUSTED",
+        "RESOLVERS",
+        "SECRET",
+        "SECRET_FILE",
+        "SHARDS",
+        "PIN_CORES",
+        "IO",
+        "ADMIN_LISTEN",
+        "LOG",
+    ] {
         assert!(help.contains(&format!("VIADUCT_{variable}")), "{variable} is missing in:\n{help}");
     }
 }

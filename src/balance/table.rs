@@ -97,7 +97,7 @@ fn winner(place: u64, groups: &[Group]) -> u16 {
     for group in groups {
         let best = group.members.iter().map(|member| (draw(member.seed, place), member.index)).max();
         let Some((draw, index)) = best else { continue };
-        let bid = -libm::log(to_unit(draw)) / group.weight;
+        let bid = bid(draw, group.weight);
         if (bid, index) < winner {
             winner = (bid, index);
         }
@@ -112,6 +112,12 @@ fn draw(seed: u64, place: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
+}
+
+/// The bid of a number drawn, stretched by a weight above 0. Among several of whose draws nothing is known, each is lowest as
+/// often as its part of all weights is.
+pub fn bid(draw: u64, weight: f64) -> f64 {
+    -libm::log(to_unit(draw)) / weight
 }
 
 /// Into the open interval from 0 to 1, by the upper 53 bits. `libm::log` of it gives the same bits on every machine;

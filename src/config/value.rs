@@ -1,4 +1,4 @@
-//! The grammar of listeners, backends and networks.
+//! The grammar of listeners, backends, networks and name servers.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +58,10 @@ pub struct HostPort {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<IpNet>);
 
+/// A comma list of name servers, as `10.0.0.53:53`; it may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolvers(pub Vec<SocketAddr>);
+
 impl HostPort {
     /// The host, if it is an address.
     pub fn ip(&self) -> Option<IpAddr> {
@@ -108,6 +112,25 @@ impl FromStr for Networks {
         items(text).map(parse).collect::<Result<_, _>>().map(Networks)
     }
 }
+
+impl FromStr for Resolvers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = |item: &str| {
+            let address = item.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+            address.ok_or_else(|| format!("`{item}` is not address:port (an IPv6 address stands in brackets)"))
+        };
+        let servers = items(text).map(parse).collect::<Result<Vec<_>, String>>()?;
+        if servers.len() > MAX_RESOLVERS {
+            return Err(format!("{} name servers are too many; at most {MAX_RESOLVERS}", servers.len()));
+        }
+        Ok(Resolvers(servers))
+    }
+}
+
+/// More would not answer sooner: a question that two do not answer has waited too long.
+const MAX_RESOLVERS: usize = 8;
 
 impl FromStr for HostPort {
     type Err = String;

@@ -85,6 +85,11 @@ pub(super) fn dropped(reason: DropReason) -> String {
         }
         DropReason::ResponseExhausted => "no Via stands below ours, so nobody is left to send it to".to_owned(),
         DropReason::AckRefused => "it would be refused, and an ACK is never answered".to_owned(),
+        DropReason::NameBeingResolved => {
+            "its next hop is a name, and a running Viaduct would ask DNS for it (NAPTR, SRV, A, \
+             AAAA); the first message to a name is dropped, and its retransmission goes where the name leads"
+                .to_owned()
+        }
         DropReason::DraftFull => "it needs more changes than there is room for".to_owned(),
     }
 }

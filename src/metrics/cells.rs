@@ -24,6 +24,11 @@ impl Cell {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
+    /// Puts a value in its place. Only its owner may.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     /// Its value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -83,7 +88,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// How many reasons are counted apart.
-    pub const COUNT: usize = 8 + SendError::ALL.len();
+    pub const COUNT: usize = 9 + SendError::ALL.len();
 
     /// The place of a reason among [`Dropped::COUNT`].
     pub fn index(self) -> usize {
@@ -93,10 +98,11 @@ impl Dropped {
             Dropped::Decided(DropReason::ResponseExhausted) => 2,
             Dropped::Decided(DropReason::AckRefused) => 3,
             Dropped::Decided(DropReason::DraftFull) => 4,
-            Dropped::Truncated => 5,
-            Dropped::NoSendSlot => 6,
-            Dropped::TooLong => 7,
-            Dropped::SendFailed(error) => 8 + error.index(),
+            Dropped::Decided(DropReason::NameBeingResolved) => 5,
+            Dropped::Truncated => 6,
+            Dropped::NoSendSlot => 7,
+            Dropped::TooLong => 8,
+            Dropped::SendFailed(error) => 9 + error.index(),
         }
     }
 }
@@ -120,6 +126,7 @@ struct Counts {
     dropped: [Cell; Dropped::COUNT],
     faults: [Cell; Fault::COUNT],
     rejected: [Cell; RejectedToken::ALL.len()],
+    names_not_asked: Cell,
     turns: TurnCells,
 }
 
@@ -159,6 +166,7 @@ impl ShardCells {
             dropped: Default::default(),
             faults: Default::default(),
             rejected: Default::default(),
+            names_not_asked: Cell::default(),
             turns: TurnCells::default(),
         };
         let backends = (0..backends).map(|_| BackendCells::default()).collect();
@@ -193,6 +201,11 @@ impl ShardCells {
     /// Counts a token of ours that was found damaged or forged.
     pub fn rejected(&self, token: RejectedToken) {
         bump(&self.counts.rejected, token.index());
+    }
+
+    /// Counts a name that could not be asked for because the queue was full.
+    pub fn name_not_asked(&self) {
+        self.counts.names_not_asked.add(1);
     }
 
     /// Counts a request to a backend.
@@ -261,6 +274,11 @@ impl ShardCells {
     /// Tokens of ours found damaged or forged.
     pub fn rejected_count(&self, token: RejectedToken) -> u64 {
         value(&self.counts.rejected, token.index())
+    }
+
+    /// Names that could not be asked for.
+    pub fn name_not_asked_count(&self) -> u64 {
+        self.counts.names_not_asked.get()
     }
 
     /// Malformed messages, by [`Fault::index`].

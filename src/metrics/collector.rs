@@ -19,6 +19,7 @@ use crate::sip::start_line::Method;
 
 use super::cells::{CLASSES, Dropped, ShardCells, TurnCells};
 use super::latency::{self, Total};
+use super::names::{NameCells, Outcome};
 use super::{self as metrics, Metric};
 
 /// Everything on the metrics page.
@@ -28,12 +29,17 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The page over these shards. `digest` is that of the configuration.
-    pub fn new(shards: Vec<Arc<ShardCells>>, snapshot: Arc<Snapshot>, digest: String) -> prometheus::Result<Self> {
+    /// The page over these shards and what is counted of names. `digest` is that of the configuration.
+    pub fn new(
+        shards: Vec<Arc<ShardCells>>,
+        names: Arc<NameCells>,
+        snapshot: Arc<Snapshot>,
+        digest: String,
+    ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let shares = snapshot.table().shares();
-        registry.register(Box::new(Sum { shards, snapshot, shares, digest }))?;
+        registry.register(Box::new(Sum { shards, names, snapshot, shares, digest }))?;
         Ok(Metrics { registry })
     }
 
@@ -45,6 +51,7 @@ impl Metrics {
 
 struct Sum {
     shards: Vec<Arc<ShardCells>>,
+    names: Arc<NameCells>,
     snapshot: Arc<Snapshot>,
     /// Counted once: a look over the whole table takes longer than all the rest of a scrape.
     shares: Vec<f64>,
@@ -62,6 +69,7 @@ impl Collector for Sum {
         families.extend(self.reasons());
         families.extend(self.backends());
         families.extend(self.latencies());
+        families.extend(self.names());
         families.extend(self.engines());
         families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
         families.extend(gauge(&metrics::CONFIG, [(vec![self.digest.as_str()], 1.0)]));
@@ -156,6 +164,16 @@ impl Sum {
         (!rows.is_empty()).then(|| latency::family(&metrics::BACKEND_RESPONSE, rows))
     }
 
+    fn names(&self) -> Vec<MetricFamily> {
+        let lookups = Outcome::all().map(|outcome| (vec![outcome.label()], self.names.lookup_count(outcome)));
+        let not_asked = self.total(ShardCells::name_not_asked_count);
+        let mut families = counter(&metrics::NAME_LOOKUPS, lookups);
+        families.extend(gauge(&metrics::NAMES, [(vec![], self.names.known.get() as f64)]));
+        families.extend(counter(&metrics::NAMES_CROWDED_OUT, [(vec![], self.names.crowded_out.get())]));
+        families.extend(counter(&metrics::NAMES_NOT_ASKED, [(vec![], not_asked)]));
+        families
+    }
+
     fn engines(&self) -> Vec<MetricFamily> {
         let names: Vec<String> = (0..self.shards.len()).map(|shard| shard.to_string()).collect();
         let shards = || names.iter().map(String::as_str).zip(&self.shards);
@@ -194,6 +212,7 @@ fn dropped_label(index: usize) -> &'static str {
         "response_exhausted",
         "ack_refused",
         "draft_full",
+        "name_being_resolved",
         "truncated",
         "no_send_slot",
         "too_long_to_send",

@@ -14,13 +14,15 @@ use crate::sip::via::Via;
 
 use super::inbound::{Inbound, Side};
 use super::keys::SigningKeys;
+use super::names::Names;
+use super::names::name::Wanted;
 use super::routing::{self, Routing};
 use super::snapshot::Snapshot;
-use super::target;
+use super::target::{self, Stopped};
 use super::trace::Trace;
 use super::validate::{self, Refusal, Valid};
 use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, RejectedToken, Verdict};
-use super::{branch, rewrite};
+use super::{View, branch, rewrite};
 
 /// What an OPTIONS for Viaduct itself is told (§11.2): it passes every method and every body on.
 const OPTIONS_HEADERS: &str = "Accept: */*\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, \
@@ -29,6 +31,7 @@ const OPTIONS_HEADERS: &str = "Accept: */*\r\nAllow: INVITE, ACK, CANCEL, BYE, O
 /// A request, where it came from, and what is known.
 pub(super) struct Request<'a> {
     pub(super) snapshot: &'a Snapshot,
+    pub(super) names: &'a Names,
     pub(super) inbound: &'a Inbound<'a>,
     pub(super) side: Side,
     pub(super) head: &'a Head,
@@ -38,12 +41,26 @@ pub(super) struct Request<'a> {
     pub(super) uri: Span,
 }
 
-/// A verdict, the token of ours that was found damaged or forged on the way to it, and how the target was found.
-pub(super) type Decided = (Verdict, Option<RejectedToken>, Option<Trace>);
+/// A verdict, and what was found on the way to it.
+pub(super) struct Decided {
+    pub(super) verdict: Verdict,
+    /// The token of ours that is damaged or forged.
+    pub(super) rejected: Option<RejectedToken>,
+    /// How the target was found.
+    pub(super) trace: Option<Trace>,
+    /// The name that the next hop goes by.
+    pub(super) named: Option<Wanted>,
+}
+
+impl From<Verdict> for Decided {
+    fn from(verdict: Verdict) -> Self {
+        Decided { verdict, rejected: None, trace: None, named: None }
+    }
+}
 
 /// Decides about a request with a well-formed first line.
 pub(super) fn decide(
-    snapshot: &Snapshot,
+    view: View<'_>,
     inbound: &Inbound<'_>,
     side: Side,
     head: &Head,
@@ -51,28 +68,32 @@ pub(super) fn decide(
     draft: &mut Draft,
 ) -> Decided {
     let Some(via) = top_via(inbound.bytes, head) else {
-        return (Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))), None, None);
+        return Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))).into();
     };
-    let request = Request { snapshot, inbound, side, head, via, method, uri };
+    let View { snapshot, names } = view;
+    let request = Request { snapshot, names, inbound, side, head, via, method, uri };
     if method == Method::Ack && request.has_own_tag() {
-        return (Verdict::Absorb(AbsorbReason::AckToOwnAnswer), None, None);
+        return Verdict::Absorb(AbsorbReason::AckToOwnAnswer).into();
     }
     let validated = validate::request(inbound.bytes, head, method, name, uri);
     let routed = validated.and_then(|valid| routing::preprocess(&request, valid.uri).map(|routing| (valid, routing)));
     match routed {
-        Err(refusal) => (request.refuse(&refusal, draft), None, None),
+        Err(refusal) => request.refuse(&refusal, draft).into(),
         Ok((valid, routing)) => {
             let mut trace = routing.trace();
-            let routed = request.route(&valid, &routing, &mut trace, draft);
-            let verdict = routed.unwrap_or_else(|refusal| request.refuse(&refusal, draft));
-            (verdict, routing.rejected, Some(trace))
+            let (verdict, named) = match request.route(&valid, &routing, &mut trace, draft) {
+                Ok(routed) => routed,
+                Err(Stopped::Refused(refusal)) => (request.refuse(&refusal, draft), None),
+                Err(Stopped::Unresolved(name)) => (Verdict::Drop(DropReason::NameBeingResolved), Some(name)),
+            };
+            Decided { verdict, rejected: routing.rejected, trace: Some(trace), named }
         }
     }
 }
 
 /// Decides about a request whose first line is wrong: it is refused, where it can be.
 pub(super) fn refuse_line(
-    snapshot: &Snapshot,
+    View { snapshot, names }: View<'_>,
     inbound: &Inbound<'_>,
     head: &Head,
     method: Method,
@@ -89,7 +110,7 @@ pub(super) fn refuse_line(
         return Verdict::Drop(DropReason::Malformed(Fault::StartLine));
     };
     let (side, uri) = (Side::Client, Span::default());
-    Request { snapshot, inbound, side, head, via, method, uri }.refuse(&refusal, draft)
+    Request { snapshot, names, inbound, side, head, via, method, uri }.refuse(&refusal, draft)
 }
 
 /// The next hop's address family has no listener. Not 503: Viaduct is well, and other requests pass.
@@ -102,27 +123,28 @@ fn top_via(message: &[u8], head: &Head) -> Option<Via> {
 }
 
 impl<'a> Request<'a> {
-    /// Finds the target and writes the outgoing request.
+    /// Finds the target and writes the outgoing request. Gives the name too that the target was found by.
     fn route(
         &self,
         valid: &Valid,
         routing: &Routing,
         trace: &mut Trace,
         draft: &mut Draft,
-    ) -> Result<Verdict, Refusal> {
+    ) -> Result<(Verdict, Option<Wanted>), Stopped> {
         let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(&routing.uri);
         if for_us && self.method == Method::Options {
-            return Err(self.own_health());
+            return Err(self.own_health().into());
         }
         let target = target::find(self, routing)?;
         trace.reason = Some(target.reason);
         let egress = || self.snapshot.egress(self.inbound.listener, target.to.ip()).map(|listener| (listener, None));
         let (listener, from) = target.leaves_by.or_else(egress).ok_or(no_listener())?;
         let hop = NextHop { listener, to: target.to, from };
-        Ok(match rewrite::write(self, valid, routing, &target, &hop, draft) {
+        let verdict = match rewrite::write(self, valid, routing, &target, &hop, draft) {
             Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
-        })
+        };
+        Ok((verdict, target.named))
     }
 
     /// What a neighbour is told that asks whether we carry calls: 503 where there is no backend to carry them to, so that it

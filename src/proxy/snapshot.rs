@@ -226,7 +226,15 @@ impl Snapshot {
     /// all addresses, the address that the message was sent to with that listener's port.
     pub(super) fn is_own(&self, host: Span, port: u16, inbound: &Inbound<'_>) -> bool {
         let host = host.of(inbound.bytes);
-        let ip = parse_ip(host);
+        self.is_named(host, parse_ip(host), port, inbound)
+    }
+
+    /// The same of an address that was found by a name.
+    pub(super) fn is_own_address(&self, address: SocketAddr, inbound: &Inbound<'_>) -> bool {
+        self.is_named(&[], Some(address.ip()), address.port(), inbound)
+    }
+
+    fn is_named(&self, host: &[u8], ip: Option<IpAddr>, port: u16, inbound: &Inbound<'_>) -> bool {
         let sent_to = ip.is_some() && ip == inbound.local;
         self.listeners.iter().any(|listener| {
             let bound = listener.address.port() == port

@@ -9,6 +9,8 @@ use crate::sip::via::parse_ip;
 
 use super::hash_key;
 use super::inbound::{ListenerIndex, Side};
+use super::names::Answer;
+use super::names::name::{Lookup, Wanted};
 use super::request::Request;
 use super::routing::Routing;
 use super::snapshot::OnLostPin;
@@ -30,6 +32,22 @@ pub(super) struct Target {
     pub(super) flow: Option<Flow>,
     /// What it was chosen by.
     pub(super) reason: Reason,
+    /// The name that it was found by.
+    pub(super) named: Option<Wanted>,
+}
+
+/// Why a request has no target.
+pub(super) enum Stopped {
+    /// It is refused.
+    Refused(Refusal),
+    /// Its next hop is a name of which nothing is known yet.
+    Unresolved(Wanted),
+}
+
+impl From<Refusal> for Stopped {
+    fn from(refusal: Refusal) -> Self {
+        Stopped::Refused(refusal)
+    }
 }
 
 impl Target {
@@ -40,14 +58,14 @@ impl Target {
 }
 
 /// Finds the target. A request from a client goes to a member of the pool and nowhere else.
-pub(super) fn find(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+pub(super) fn find(request: &Request<'_>, routing: &Routing) -> Result<Target, Stopped> {
     if let Some((flow, reason)) = outward_flow(request, routing)? {
-        return by_flow(request, flow, reason);
+        return Ok(by_flow(request, flow, reason)?);
     }
     if request.side == Side::Backend && !is_for_the_pool(request, routing) {
         return outward(request, routing);
     }
-    inward(request, routing)
+    Ok(inward(request, routing)?)
 }
 
 /// The flow that the request is to follow, if it goes outwards: the one that a Path or a Record-Route of ours names. A
@@ -76,6 +94,7 @@ fn by_flow(request: &Request<'_>, flow: Flow, reason: Reason) -> Result<Target, 
         leaves_by: Some((flow.listener, flow.local)),
         flow: Some(flow),
         reason,
+        named: None,
     })
 }
 
@@ -85,30 +104,66 @@ fn is_for_the_pool(request: &Request<'_>, routing: &Routing) -> bool {
 }
 
 /// A backend's request goes where its next Route says, or else its Request-URI (§16.6 item 7).
-fn outward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+fn outward(request: &Request<'_>, routing: &Routing) -> Result<Target, Stopped> {
     let by_route = routing.next.is_some();
     let next = routing.next.as_ref().map_or(&routing.uri, |route| &route.uri);
+    let to_member = if by_route { Reason::RouteToMember } else { Reason::UriToMember };
     if let Some(index) = member_named_by(request, next) {
-        return member_target(request, index, if by_route { Reason::RouteToMember } else { Reason::UriToMember });
+        return Ok(member_target(request, index, to_member)?);
     }
-    let to = address_of(request, next)?;
+    let (to, named) = address_of(request, next)?;
+    if request.snapshot.is_own_address(to, request.inbound) {
+        return Ok(Target { named, ..by_a_name_of_ours(request, routing)? });
+    }
+    if let Some(index) = request.snapshot.pool().by_address(to) {
+        return Ok(Target { named, ..member_target(request, index, to_member)? });
+    }
     let side = request.snapshot.side_of(to);
     let reason = if by_route { Reason::Route } else { Reason::Uri };
-    Ok(Target { to, side, backend: request.sender(), leaves_by: None, flow: None, reason })
+    Ok(Target { to, side, backend: request.sender(), leaves_by: None, flow: None, reason, named })
 }
 
-/// The address that a URI names (RFC 3263 §4): its maddr's, or its host's. What it cannot be sent to as it asks is refused;
-/// 500, not 503, because Viaduct is well and other requests pass.
-fn address_of(request: &Request<'_>, uri: &Uri) -> Result<SocketAddr, Refusal> {
+/// A name that is not set as one of ours leads to us: the request is for the pool. A Route with such a name would stay in,
+/// and lead the backend back to us until the hops are used up; the operator is told instead.
+fn by_a_name_of_ours(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+    match routing.next {
+        Some(_) => Err(Refusal::because(Status::ServerError, "Route Names Viaduct By An Unknown Alias")),
+        None => inward(request, routing),
+    }
+}
+
+/// The address that a URI leads to (RFC 3263 §4), by its maddr or its host, and the name that stands there if it is one.
+/// What it cannot be sent to as it asks is refused; 500, not 503, because Viaduct is well and other requests pass.
+fn address_of(request: &Request<'_>, uri: &Uri) -> Result<(SocketAddr, Option<Wanted>), Stopped> {
     let message = request.inbound.bytes;
     let refused = |detail| Refusal::because(Status::ServerError, detail);
     let transport = uri.parameters.transport.map_or(&b"udp"[..], |transport| transport.of(message));
     if uri.scheme == Scheme::Sips || !transport.eq_ignore_ascii_case(b"udp") {
-        return Err(refused("Next Hop Is Not Reached Over UDP"));
+        return Err(refused("Next Hop Is Not Reached Over UDP").into());
     }
     let host = uri.parameters.maddr.unwrap_or(uri.host);
-    let ip = parse_ip(host.of(message)).ok_or(refused("Next Hop Is Not An Address"))?;
-    Ok(SocketAddr::new(ip, uri.port_or_default()))
+    if let Some(ip) = parse_ip(host.of(message)) {
+        return Ok((SocketAddr::new(ip, uri.port_or_default()), None));
+    }
+    let wanted = Wanted { host, lookup: lookup_of(uri) };
+    let name = wanted.name(message).ok_or(refused("Next Hop Is Neither Address Nor Name"))?;
+    match request.names.get(&name) {
+        Some(Answer::Targets(targets)) => {
+            let key = &request.snapshot.keys().table;
+            Ok((targets.choose(key, request.call_id()), Some(wanted)))
+        }
+        Some(Answer::Failed(failure)) => Err(refused(failure.detail()).into()),
+        None => Err(Stopped::Unresolved(wanted)),
+    }
+}
+
+/// What is looked up for a URI whose host is a name (RFC 3263 §4.1, §4.2). Its transport is UDP where it names one.
+fn lookup_of(uri: &Uri) -> Lookup {
+    match (uri.port, uri.parameters.transport) {
+        (Some(port), _) => Lookup::Port(port),
+        (None, Some(_)) => Lookup::Udp,
+        (None, None) => Lookup::Service,
+    }
 }
 
 /// A client's request goes to the member of the pool that the next Route names, or the dialog's pin, or else to its key's
@@ -146,5 +201,5 @@ fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
 fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> Result<Target, Refusal> {
     let backend = request.snapshot.pool().get(index).ok_or(Refusal::new(Status::ServiceUnavailable))?;
     let (to, side) = (backend.address, Side::Backend);
-    Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, reason })
+    Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, reason, named: None })
 }

@@ -9,6 +9,7 @@ use crate::sip::start_line::Method;
 
 use super::inbound::{ListenerIndex, Side};
 use super::latency::Sample;
+use super::names::name::Wanted;
 use super::trace::Trace;
 
 /// What was decided about one message.
@@ -22,6 +23,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The token of ours in it that was found damaged or forged. It counts as none.
     pub rejected: Option<RejectedToken>,
+    /// The name that the next hop was found by, or that must be resolved before one is found: it is in use.
+    pub named: Option<Wanted>,
     /// How the target of a request was found, where it came so far.
     pub trace: Option<Trace>,
     /// How long a backend took, where a response tells.
@@ -31,7 +34,7 @@ pub struct Decision {
 impl Decision {
     /// A decision about what is no request, or no valid one.
     pub(super) fn new(kind: MessageKind, side: Side, verdict: Verdict) -> Self {
-        Decision { kind, side, verdict, rejected: None, trace: None, sample: None }
+        Decision { kind, side, verdict, rejected: None, trace: None, named: None, sample: None }
     }
 }
 
@@ -164,6 +167,8 @@ pub enum DropReason {
     ResponseExhausted,
     /// An ACK that would have been refused, had it been another request. An ACK is never answered (§8.2.6.1).
     AckRefused,
+    /// The next hop is a name that is not resolved yet. UDP retransmits, and by then it is.
+    NameBeingResolved,
     /// The outgoing message needs more edits or more text of ours than a draft has room for.
     DraftFull,
 }

@@ -14,6 +14,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use crate::io::{Choice, Doorbell, Engine, Options, Unavailable};
 use crate::metrics::cells::ShardCells;
+use crate::proxy::names::exchange::Exchange;
 use crate::proxy::snapshot::Snapshot;
 
 use super::Shard;
@@ -33,6 +34,8 @@ pub struct Plan {
     pub options: Options,
     /// What decisions rest on.
     pub snapshot: Arc<Snapshot>,
+    /// What it asks for names by.
+    pub exchange: Arc<Exchange>,
 }
 
 /// A shard that runs.
@@ -119,7 +122,7 @@ fn run(plan: Plan, doorbell: &Doorbell, stop: &AtomicBool, report: &Sender<Start
     };
     let backends = plan.snapshot.pool().backends().len();
     let cells = Arc::new(ShardCells::new(opened.kind, opened.fallback.is_some(), backends));
-    let mut shard = Shard::new(opened.engine, plan.snapshot, cells.clone());
+    let mut shard = Shard::new(opened.engine, plan.snapshot, plan.exchange, cells.clone());
     let _ = report.send(Ok((cells, opened.fallback)));
     while !stop.load(Ordering::Acquire) {
         if let Err(error) = shard.turn(None) {

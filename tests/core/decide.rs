@@ -13,6 +13,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use viaduct::proxy::View;
 use viaduct::proxy::inbound::{Inbound, ListenerIndex};
 use viaduct::proxy::latency::Instance;
 use viaduct::proxy::snapshot::Snapshot;
@@ -48,6 +49,7 @@ fn cases() -> Vec<PathBuf> {
 fn decide_all(untimed: &Snapshot, timed: &Snapshot, case: &str) -> String {
     let mut out = String::new();
     let mut own = Own::default();
+    let names = crate::support::names();
     let mut lines = case.lines().peekable();
     while let Some(line) = lines.next() {
         let Some(from) = line.strip_prefix(">>> ") else {
@@ -64,7 +66,7 @@ fn decide_all(untimed: &Snapshot, timed: &Snapshot, case: &str) -> String {
         }
         let bytes = bytes_of(from, &message, &own);
         let snapshot = if from.contains(" at ") { timed } else { untimed };
-        let (decision, sent) = crate::support::decided_inbound(snapshot, &inbound(from, &bytes));
+        let (decision, sent) = crate::support::decided_with(View { snapshot, names: &names }, &inbound(from, &bytes));
         writeln!(out, "<<< {}{}", describe(snapshot, &decision), sample(snapshot, &decision)).unwrap();
         let text = String::from_utf8_lossy(&sent).replace("\r\n", "\n").replace('\r', "\\r").replace('\0', "\\0");
         if !text.is_empty() {

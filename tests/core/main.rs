@@ -3,6 +3,7 @@
 mod decide;
 mod disruption;
 mod latency;
+mod names;
 mod stateless;
 mod support;
 mod torture;

@@ -1,14 +1,18 @@
 //! What several tests share: a snapshot like an operator's, and decisions rendered as bytes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use viaduct::balance::backend::{Backend, Weight};
 use viaduct::balance::pool::Pool;
 use viaduct::proxy::inbound::{Inbound, ListenerIndex};
 use viaduct::proxy::keys::Keys;
+use viaduct::proxy::names::name::{Lookup, Name};
+use viaduct::proxy::names::targets::{Target, Targets};
+use viaduct::proxy::names::{Answer, Failure, Names};
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{Decision, Verdict};
-use viaduct::proxy::{Scratch, decide};
+use viaduct::proxy::{Scratch, View, decide};
 use viaduct::sip::Transport;
 
 /// The secret of all tests.
@@ -43,6 +47,34 @@ pub fn snapshot_of(pool: Pool) -> Snapshot {
     Snapshot::new(listeners, pool, keys, policy)
 }
 
+/// carol.example.net leads to two addresses in 198.51.100.0/24 of which the first gets three quarters, and to others behind
+/// them; carol.example.net:5080 to the pool's member b; viaduct.example.net to listener 0; gone.example.net nowhere.
+pub fn names() -> Names {
+    let target = |priority, weight, address: &str| {
+        let addresses = vec![address.parse().expect("an address")];
+        Target { priority, weight, addresses }
+    };
+    let carol =
+        [target(10, 30, "198.51.100.1:5062"), target(10, 10, "198.51.100.2:5062"), target(20, 90, "198.51.100.3:5062")];
+    let answers = [
+        (name("carol.example.net", Lookup::Service), leads_to(&carol)),
+        (name("carol.example.net", Lookup::Port(5080)), leads_to(&[target(0, 0, "10.0.0.12:5060")])),
+        (name("viaduct.example.net", Lookup::Service), leads_to(&[target(0, 0, "192.0.2.100:5060")])),
+        (name("gone.example.net", Lookup::Service), Answer::Failed(Failure::NotFound)),
+    ];
+    answers.into_iter().map(|(name, answer)| (Arc::from(name.as_str()), answer)).collect()
+}
+
+/// A name to look up.
+pub fn name(host: &str, lookup: Lookup) -> Name {
+    Name::new(host.as_bytes(), lookup).expect("a name")
+}
+
+/// The answer that a name leads to these.
+pub fn leads_to(targets: &[Target]) -> Answer {
+    Answer::Targets(Arc::new(Targets::new(targets).expect("an address")))
+}
+
 /// What is decided about a message that listener 0 received, and the bytes that are sent, if any.
 pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: &str) -> (Decision, Vec<u8>) {
     let peer = peer.parse().expect("an address");
@@ -50,10 +82,15 @@ pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: &str) -> (Decision, Vec<
     decided_inbound(snapshot, &inbound)
 }
 
-/// The same for a message that came in any way.
+/// The same for a message that came in any way. No name is known.
 pub fn decided_inbound(snapshot: &Snapshot, inbound: &Inbound<'_>) -> (Decision, Vec<u8>) {
+    decided_with(View { snapshot, names: &Names::default() }, inbound)
+}
+
+/// The same by all that is known.
+pub fn decided_with(view: View<'_>, inbound: &Inbound<'_>) -> (Decision, Vec<u8>) {
     let mut scratch = Scratch::default();
-    let decision = decide(snapshot, inbound, &mut scratch);
+    let decision = decide(view, inbound, &mut scratch);
     let mut out = vec![0; 70_000];
     let len = match decision.verdict {
         Verdict::Forward { .. } | Verdict::Answer { .. } => {

@@ -8,9 +8,10 @@ use viaduct::balance::backend::Backend;
 use viaduct::balance::pool::Pool;
 use viaduct::proxy::inbound::{Inbound, ListenerIndex, Side};
 use viaduct::proxy::keys::Keys;
+use viaduct::proxy::names::Names;
 use viaduct::proxy::snapshot::{Listener, OnLostPin, PathMode, Policy, Snapshot};
 use viaduct::proxy::verdict::{Decision, Verdict};
-use viaduct::proxy::{Scratch, decide};
+use viaduct::proxy::{Scratch, View, decide};
 use viaduct::sip::Transport;
 
 use crate::message::{Message, parameter};
@@ -169,7 +170,7 @@ fn identity(via: &str) -> String {
 pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: SocketAddr) -> (Decision, Vec<u8>) {
     let inbound = Inbound { bytes, peer, listener: ListenerIndex(0), local: None, now_us: 0 };
     let mut scratch = Scratch::default();
-    let decision = decide(snapshot, &inbound, &mut scratch);
+    let decision = decide(View { snapshot, names: &Names::default() }, &inbound, &mut scratch);
     let mut out = vec![0; 65_535];
     let len = match decision.verdict {
         Verdict::Forward { .. } | Verdict::Answer { .. } => scratch.draft.render(bytes, &mut out).expect("room"),

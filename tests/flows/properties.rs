@@ -11,9 +11,10 @@ use viaduct::balance::backend::{Backend, Weight};
 use viaduct::balance::pool::Pool;
 use viaduct::proxy::inbound::{Inbound, ListenerIndex};
 use viaduct::proxy::keys::Keys;
+use viaduct::proxy::names::Names;
 use viaduct::proxy::snapshot::{Listener, OnLostPin, PathMode, Policy, Snapshot};
 use viaduct::proxy::verdict::{Decision, Verdict};
-use viaduct::proxy::{Scratch, decide};
+use viaduct::proxy::{Scratch, View, decide};
 use viaduct::sip::Transport;
 
 use crate::message::{Message, uri_in};
@@ -67,7 +68,8 @@ fn written(snapshot: &Snapshot, peer: &str, method: &str, call_id: &str, name: &
     let peer: SocketAddr = peer.parse().expect("an address");
     let listener = ListenerIndex(u8::from(peer.is_ipv6()));
     let mut scratch = Scratch::default();
-    decide(snapshot, &Inbound { bytes: &bytes, peer, listener, local: None, now_us: 0 }, &mut scratch);
+    let view = View { snapshot, names: &Names::default() };
+    decide(view, &Inbound { bytes: &bytes, peer, listener, local: None, now_us: 0 }, &mut scratch);
     let mut out = vec![0; 4096];
     let len = scratch.draft.render(&bytes, &mut out).expect("room");
     Message::parse(&out[..len]).values(name)

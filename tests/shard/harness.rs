@@ -12,6 +12,7 @@ use viaduct::metrics::cells::{Dropped, ShardCells};
 use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
 use viaduct::proxy::latency::Instance;
+use viaduct::proxy::names::exchange::Exchange;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
 use viaduct::shard::Shard;
@@ -22,6 +23,7 @@ use viaduct::sip::reply::Status;
 pub struct Bench {
     pub shard: Shard,
     pub cells: Arc<ShardCells>,
+    pub exchange: Arc<Exchange>,
     pub client: UdpSocket,
     pub backend: UdpSocket,
     pub address: SocketAddr,
@@ -47,10 +49,11 @@ impl Bench {
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let snapshot = Snapshot::new(vec![listener], Pool::new(vec![member]).unwrap(), keys, Policy::default());
         let snapshot = snapshot.with_latency(Instance(7));
+        let exchange = Arc::new(Exchange::default());
         let opened = Engine::open(choice, vec![socket], options, &Doorbell::new().unwrap()).unwrap();
         let cells = Arc::new(ShardCells::new(opened.kind, false, 1));
-        let shard = Shard::new(opened.engine, Arc::new(snapshot), cells.clone());
-        Bench { shard, cells, client, backend, address }
+        let shard = Shard::new(opened.engine, Arc::new(snapshot), exchange.clone(), cells.clone());
+        Bench { shard, cells, exchange, client, backend, address }
     }
 
     /// Turns until a turn finds nothing to do.
