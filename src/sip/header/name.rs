@@ -153,7 +153,7 @@ pub(in crate::sip) fn recognise(line: &[u8], rest: &[u8]) -> Option<(HeaderName,
         None => padded(rest),
     };
     let len = name_len(&bytes)?;
-    let word = u128::from_le_bytes(bytes) & (u128::MAX >> (u128::BITS as usize - 8 * len));
+    let word = u128::from_le_bytes(bytes) & MASKS[len];
     let name = TABLE.names[TABLE.place(word)];
     if (word | name.fold) != name.word {
         return None;
@@ -169,6 +169,17 @@ fn name_len(bytes: &[u8; LOOKED_AT]) -> Option<usize> {
     let ends = (of(b':') | of(b' ') | of(b'\t')).trailing_zeros() as usize;
     (1..LOOKED_AT).contains(&ends).then_some(ends)
 }
+
+/// All bits of the first bytes, by how many they are.
+static MASKS: [u128; LOOKED_AT] = {
+    let mut masks = [0; LOOKED_AT];
+    let mut len = 1;
+    while len < LOOKED_AT {
+        masks[len] = u128::MAX >> (u128::BITS as usize - 8 * len);
+        len += 1;
+    }
+    masks
+};
 
 #[cold]
 fn padded(rest: &[u8]) -> [u8; LOOKED_AT] {
