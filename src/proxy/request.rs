@@ -138,7 +138,7 @@ impl<'a> Request<'a> {
         let target = target::find(self, routing)?;
         trace.reason = Some(target.reason);
         let egress = || self.snapshot.egress(self.inbound.listener, target.to.ip()).map(|listener| (listener, None));
-        let (listener, from) = target.leaves_by.or_else(egress).ok_or(no_listener())?;
+        let (listener, from) = target.leaves_by.or_else(egress).ok_or_else(no_listener)?;
         let hop = NextHop { listener, to: target.to, from };
         let verdict = match rewrite::write(self, valid, routing, &target, &hop, draft) {
             Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },

@@ -146,7 +146,7 @@ fn address_of(request: &Request<'_>, uri: &Uri) -> Result<(SocketAddr, Option<Wa
         return Ok((SocketAddr::new(ip, uri.port_or_default()), None));
     }
     let wanted = Wanted { host, lookup: lookup_of(uri) };
-    let name = wanted.name(message).ok_or(refused("Next Hop Is Neither Address Nor Name"))?;
+    let name = wanted.name(message).ok_or_else(|| refused("Next Hop Is Neither Address Nor Name"))?;
     match request.names.get(&name) {
         Some(Answer::Targets(targets)) => {
             let key = &request.snapshot.keys().table;
@@ -184,7 +184,7 @@ fn inward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
     }
     let hashed = hash_key::hash(request, &routing.uri);
     let owner = request.snapshot.table().owner(hashed.hash);
-    let index = owner.ok_or(Refusal::because(Status::ServiceUnavailable, "No Backend"))?;
+    let index = owner.ok_or_else(|| Refusal::because(Status::ServiceUnavailable, "No Backend"))?;
     member_target(request, index, Reason::Hash(hashed))
 }
 
@@ -199,7 +199,7 @@ fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
 }
 
 fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> Result<Target, Refusal> {
-    let backend = request.snapshot.pool().get(index).ok_or(Refusal::new(Status::ServiceUnavailable))?;
+    let backend = request.snapshot.pool().get(index).ok_or_else(|| Refusal::new(Status::ServiceUnavailable))?;
     let (to, side) = (backend.address, Side::Backend);
     Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, reason, named: None })
 }

@@ -69,17 +69,17 @@ pub(super) fn request(message: &[u8], head: &Head, method: Method, name: Span, u
     }
     for header in [HeaderName::From, HeaderName::To] {
         let field = required(head, header)?;
-        is_address(message, field.value).then_some(()).ok_or(malformed(header))?;
+        is_address(message, field.value).then_some(()).ok_or_else(|| malformed(header))?;
     }
-    parse_call_id(message, required(head, HeaderName::CallId)?.value).ok_or(malformed(HeaderName::CallId))?;
+    parse_call_id(message, required(head, HeaderName::CallId)?.value).ok_or_else(|| malformed(HeaderName::CallId))?;
     let cseq = required(head, HeaderName::CSeq)?;
-    let cseq = parse_cseq(message, cseq.value).ok_or(malformed(HeaderName::CSeq))?;
+    let cseq = parse_cseq(message, cseq.value).ok_or_else(|| malformed(HeaderName::CSeq))?;
     if !may_stand_in_cseq(method, name.of(message), cseq.method.of(message)) {
         return Err(malformed(HeaderName::CSeq));
     }
     let max_forwards = max_forwards(message, head)?;
-    let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
-    let uri = Uri::parse(message, uri).ok_or(Refusal::malformed(Fault::RequestUri))?;
+    let end = message_end(message, head).ok_or_else(|| malformed(HeaderName::ContentLength))?;
+    let uri = Uri::parse(message, uri).ok_or_else(|| Refusal::malformed(Fault::RequestUri))?;
     if uri.scheme == Scheme::Unknown {
         return Err(Refusal::new(Status::UnsupportedUriScheme));
     }
@@ -101,13 +101,13 @@ fn may_stand_in_cseq(method: Method, own: &[u8], found: &[u8]) -> bool {
 }
 
 fn required(head: &Head, name: HeaderName) -> Result<&Field, Refusal> {
-    head.first(name).ok_or(Refusal::malformed(Fault::Header(name)))
+    head.first(name).ok_or_else(|| Refusal::malformed(Fault::Header(name)))
 }
 
 fn max_forwards(message: &[u8], head: &Head) -> Result<Option<MaxForwards>, Refusal> {
     let Some(field) = head.first(HeaderName::MaxForwards) else { return Ok(None) };
     // §20.22: 0 to 255.
     let hops = parse_number(message, field.value).filter(|hops| *hops <= 255);
-    let hops = hops.ok_or(Refusal::malformed(Fault::Header(HeaderName::MaxForwards)))?;
+    let hops = hops.ok_or_else(|| Refusal::malformed(Fault::Header(HeaderName::MaxForwards)))?;
     Ok(Some(MaxForwards { value: field.value, hops }))
 }
