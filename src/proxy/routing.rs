@@ -28,6 +28,10 @@ pub(super) struct Routing {
     pub(super) flow: Option<Flow>,
     /// A Route of ours holds a token that is damaged or forged.
     pub(super) rejected: Option<RejectedToken>,
+    /// A damaged or forged one of them is a flow.
+    pub(super) flow_rejected: bool,
+    /// How many tokens have been verified.
+    tokens: usize,
     /// How many Route values are ours.
     pub(super) own: u16,
 }
@@ -36,8 +40,18 @@ pub(super) struct Routing {
 /// A client's request keeps those of another passage: where an INVITE passed twice, and the backend between did not
 /// record itself, that backend follows the next of ours, which may hold the other side's flow.
 pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Refusal> {
-    let mut routing =
-        Routing { uri, next: None, strict: None, pin: None, paired: false, flow: None, rejected: None, own: 0 };
+    let mut routing = Routing {
+        uri,
+        next: None,
+        strict: None,
+        pin: None,
+        paired: false,
+        flow: None,
+        rejected: None,
+        flow_rejected: false,
+        tokens: 0,
+        own: 0,
+    };
     let malformed = |MalformedRoute| Refusal::malformed(Fault::Header(HeaderName::Route));
     let (message, head) = (request.inbound.bytes, request.head);
     let top = route::topmost(message, head).map_err(malformed)?;
@@ -74,20 +88,25 @@ impl Routing {
     fn read_token(&mut self, request: &Request<'_>, uri: &Uri) -> bool {
         let user = uri.user.map_or(&[][..], |user| user.of(request.inbound.bytes));
         let keys = request.snapshot.keys();
+        if !is_long_enough(user) || self.tokens == MAX_TOKENS {
+            return true;
+        }
+        self.tokens += 1;
         match user.first() {
-            Some(&pin::PREFIX) if is_long_enough(user) => {
-                match keys.find(|keys| Pin::verify(&keys.pin, user, request.call_id())) {
-                    Some(pin) if request.side == Side::Client && self.is_of_another_passage(&pin) => return false,
-                    Some(pin) => {
-                        self.paired = self.pin.is_some();
-                        self.pin = self.pin.or(Some(pin));
-                    }
-                    None => self.rejected = self.rejected.or(Some(RejectedToken::Pin)),
+            Some(&pin::PREFIX) => match keys.find(|keys| Pin::verify(&keys.pin, user, request.call_id())) {
+                Some(pin) if request.side == Side::Client && self.is_of_another_passage(&pin) => return false,
+                Some(pin) => {
+                    self.paired = self.pin.is_some();
+                    self.pin = self.pin.or(Some(pin));
                 }
-            }
-            Some(&flow::PREFIX) if is_long_enough(user) => match keys.find(|keys| Flow::verify(&keys.flow, user)) {
+                None => self.rejected = self.rejected.or(Some(RejectedToken::Pin)),
+            },
+            Some(&flow::PREFIX) => match keys.find(|keys| Flow::verify(&keys.flow, user)) {
                 Some(flow) => self.flow = self.flow.or(Some(flow)),
-                None => self.rejected = self.rejected.or(Some(RejectedToken::Flow)),
+                None => {
+                    self.rejected = self.rejected.or(Some(RejectedToken::Flow));
+                    self.flow_rejected = true;
+                }
             },
             _ => {}
         }
@@ -102,6 +121,10 @@ impl Routing {
         self.pin.is_some_and(|first| self.paired || !is_pair(&first))
     }
 }
+
+/// The most Routes of ours whose tokens are verified in one message: two for each of a few passages. What stands below
+/// counts as without a token. Each costs a hash over the Call-ID, so without a limit one datagram could hold a shard up.
+const MAX_TOKENS: usize = 8;
 
 /// No token is shorter; a user part that is, such as `proxy`, is somebody's name for us.
 fn is_long_enough(user: &[u8]) -> bool {

@@ -15,10 +15,8 @@ use super::request::Request;
 use super::routing::Routing;
 use super::snapshot::OnLostPin;
 use super::token::flow::Flow;
-use super::token::pin::Facing;
 use super::trace::Reason;
 use super::validate::Refusal;
-use super::verdict::RejectedToken;
 
 /// Where a request goes.
 pub(super) struct Target {
@@ -68,15 +66,14 @@ pub(super) fn find(request: &Request<'_>, routing: &Routing) -> Result<Target, S
     Ok(inward(request, routing)?)
 }
 
-/// The flow that the request is to follow, if it goes outwards: the one that a Path or a Record-Route of ours names. A
-/// client's request follows one only where the pin is the one that backends use, and so shows that it comes from
-/// behind; the flow is signed, so that it leads to nobody but the client that made it.
+/// The flow that a backend's request is to follow: the one that a Path or a Record-Route of ours names. A client's follows
+/// none, whatever it carries: the callee sees the caller's pin, and would reach it past the pool.
 fn outward_flow(request: &Request<'_>, routing: &Routing) -> Result<Option<(Flow, Reason)>, Refusal> {
     let from_backend = request.side == Side::Backend;
-    if from_backend && routing.flow.is_none() && routing.rejected == Some(RejectedToken::Flow) {
+    if from_backend && routing.flow.is_none() && routing.flow_rejected {
         return Err(Refusal::because(Status::Forbidden, "Flow Token"));
     }
-    let pinned = routing.pin.filter(|pin| from_backend || pin.facing == Facing::Backend).and_then(|pin| pin.flow);
+    let pinned = routing.pin.filter(|_| from_backend).and_then(|pin| pin.flow);
     let of_path = routing.flow.filter(|_| from_backend).map(|flow| (flow, Reason::PathFlow));
     Ok(of_path.or(pinned.map(|flow| (flow, Reason::DialogFlow))))
 }

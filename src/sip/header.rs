@@ -40,8 +40,11 @@ pub fn parse_call_id(message: &[u8], value: Span) -> Option<&[u8]> {
     let bytes = value.of(message);
     // All bytes are looked at whatever is found, so that the compiler can look at many at a time.
     let blank = bytes.iter().fold(false, |found, byte| found | (*byte <= b' ') | (*byte == 0x7f));
-    (!bytes.is_empty() && !blank).then_some(bytes)
+    ((1..=MAX_CALL_ID_BYTES).contains(&bytes.len()) && !blank).then_some(bytes)
 }
+
+/// The longest Call-ID: ten times what user agents write. It is hashed for each token in a message.
+pub const MAX_CALL_ID_BYTES: usize = 1024;
 
 /// The tag of a From or To value (§20.20, §20.39): `Err` where the value is no address, `Ok(None)` where it has no tag.
 pub fn parse_tag(message: &[u8], value: Span) -> Result<Option<&[u8]>, MalformedAddress> {

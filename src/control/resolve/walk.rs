@@ -144,7 +144,8 @@ fn followed(mut records: Vec<SRV>) -> Result<Vec<SRV>, Failure> {
         return Err(Failure::NoUdp);
     }
     records.retain(|srv| srv.port != 0 && !srv.target.is_root());
-    records.sort_by_key(|srv| srv.priority);
+    // In one order whatever order the server gives, so that what is cut off is the same on every member of a fleet.
+    records.sort_by(|a, b| (a.priority, &a.target, a.port, a.weight).cmp(&(b.priority, &b.target, b.port, b.weight)));
     records.truncate(MAX_SERVICES);
     Ok(records)
 }
