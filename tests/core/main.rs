@@ -4,6 +4,7 @@ mod decide;
 mod disruption;
 mod latency;
 mod names;
+mod rotation;
 mod stateless;
 mod support;
 mod torture;
