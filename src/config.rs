@@ -88,7 +88,8 @@ pub struct DemoSettings {
 /// The settings.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// Where SIP is received: a comma list of transport://address:port[;advertise=host:port]. The advertised host is
+    /// Where SIP is received: a comma list of transport://address:port[;advertise=host:port][;alias=host:port]. An alias is
+    /// one more name that Routes may name the listener by. The advertised host is
     /// what others reach the listener by; on a wildcard address it defaults to the address by which this machine
     /// reaches its first backend
     #[arg(long, env = "VIADUCT_LISTEN", global = true, default_value = "udp://0.0.0.0:5060", value_name = "LIST")]
