@@ -88,10 +88,10 @@ pub struct DemoSettings {
 /// The settings.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// Where SIP is received: a comma list of transport://address:port[;advertise=host:port][;alias=host:port]. An alias is
-    /// one more name that Routes may name the listener by. The advertised host is
-    /// what others reach the listener by; on a wildcard address it defaults to the address by which this machine
-    /// reaches its first backend
+    /// Where SIP is received: a comma list of transport://address:port, each with ;advertise=host:port and
+    /// ;alias=host:port after it where wanted. The advertised host is what others reach the listener by; on a wildcard
+    /// address it defaults to the address by which this machine reaches its first backend. An alias is one more name that
+    /// Routes may name the listener by
     #[arg(long, env = "VIADUCT_LISTEN", global = true, default_value = "udp://0.0.0.0:5060", value_name = "LIST")]
     pub listen: Listeners,
 
