@@ -17,6 +17,7 @@
 //! | [`keys`] | one key for each purpose, from the fleet's secret |
 //! | [`branch`] | our branch and our To tag: keyed hashes of the transaction |
 //! | [`token`] | what we write into messages to find it there again: return path, dialog pin, flow |
+//! | `base64url` | bytes as text that may stand in a message |
 //! | [`hash_key`] | what of a request is hashed |
 //! | [`latency`] | how long backends take, by a stamp of time in our Via |
 //! | [`trace`] | how a request's target was found |
@@ -28,6 +29,7 @@
 //! | `rewrite` | §16.6: what is changed in it? |
 //! | `response` | §16.7, §18.1.2, §18.2.2 |
 
+mod base64url;
 pub mod branch;
 pub mod inbound;
 pub mod keys;
@@ -53,7 +55,6 @@ use crate::sip::start_line::StartLine;
 
 use inbound::{Inbound, Side};
 use names::Names;
-use request::Decided;
 use snapshot::Snapshot;
 use verdict::{AbsorbReason, Decision, DropReason, Fault, MessageKind, Verdict};
 
@@ -91,10 +92,7 @@ pub fn decide(view: View<'_>, inbound: &Inbound<'_>, scratch: &mut Scratch) -> D
     let Scratch { head, draft } = scratch;
     match head.start {
         StartLine::Request { method, method_span, uri } => {
-            let kind = MessageKind::Request(method);
-            let line = (method, method_span, uri);
-            let Decided { verdict, rejected, trace, named } = request::decide(view, inbound, side, head, line, draft);
-            Decision { kind, side, verdict, rejected, trace, named, sample: None }
+            request::decide(view, inbound, side, head, (method, method_span, uri), draft)
         }
         StartLine::BadRequest { method, fault } => {
             let verdict = request::refuse_line(view, inbound, head, method, fault, draft);

@@ -58,6 +58,19 @@ impl FieldHasher {
         self
     }
 
+    /// The same of the field in small letters.
+    #[inline]
+    pub fn field_in_small_letters(mut self, bytes: &[u8]) -> Self {
+        self.write(&(bytes.len() as u32).to_le_bytes());
+        let start = self.gathered.len();
+        if self.gathered.try_extend_from_slice(bytes).is_ok() {
+            self.gathered[start..].make_ascii_lowercase();
+        } else {
+            self.write_in_small_letters(bytes);
+        }
+        self
+    }
+
     /// Takes a number in.
     #[inline]
     pub fn number(mut self, number: u64) -> Self {
@@ -81,6 +94,16 @@ impl FieldHasher {
     fn write(&mut self, bytes: &[u8]) {
         if self.gathered.try_extend_from_slice(bytes).is_err() {
             self.condense(bytes);
+        }
+    }
+
+    /// The same of more than there is room for.
+    #[cold]
+    fn write_in_small_letters(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(GATHERED_BYTES) {
+            let mut small: ArrayVec<u8, GATHERED_BYTES> = chunk.iter().copied().collect();
+            small.make_ascii_lowercase();
+            self.write(&small);
         }
     }
 
@@ -118,6 +141,16 @@ mod tests {
                 long[place] = b'x';
             }
             assert_eq!((hash(&long).finish(), hash(&long).finish_quick()), before);
+        }
+    }
+
+    #[test]
+    fn a_field_in_small_letters_is_the_same_whatever_its_case_and_length() {
+        let key = Key::new([7; 16]);
+        for len in [0, 1, 100, 251, 252, 253, 256, 257, 1000] {
+            let hash = |bytes: &[u8]| key.over_fields().number(1).field_in_small_letters(bytes).field(b"end").finish();
+            assert_eq!(hash(&vec![b'X'; len]), hash(&vec![b'x'; len]));
+            assert_ne!(hash(&vec![b'x'; len]), hash(&vec![b'y'; len + 1]));
         }
     }
 

@@ -1,13 +1,13 @@
 //! Our branch, and the To tag of our own answers: keyed hashes of what stays the same over a transaction (§16.11).
 
 use arrayvec::ArrayVec;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::balance::key::{FieldHasher, Key};
 use crate::sip::header::{HeaderName, parse_cseq, parse_tag};
 use crate::sip::scan::Head;
-use crate::sip::via::{MAX_HOST_BYTES, Via};
+use crate::sip::via::Via;
+
+use super::base64url;
 
 /// What follows the magic cookie in a branch of ours: 11 characters of signature; before them, for a request in RFC 2543
 /// dress, 6 characters that stand for its Request-URI.
@@ -66,12 +66,8 @@ pub fn may_be_own_tag(tag: &[u8]) -> bool {
 }
 
 fn over_via(key: &Key, message: &[u8], head: &Head, via: &Via) -> FieldHasher {
-    let mut host: ArrayVec<u8, MAX_HOST_BYTES> = ArrayVec::new();
-    // A Via's host is never longer: it would not have been read.
-    let _ = host.try_extend_from_slice(via.host.of(message));
-    host.make_ascii_lowercase();
     key.over_fields()
-        .field(&host)
+        .field_in_small_letters(via.host.of(message))
         .number(u64::from(via.port_or_default()))
         .field(via.branch.map_or(&[], |branch| branch.of(message)))
         .field(head.first(HeaderName::CallId).map_or(&[], |field| field.value.of(message)))
@@ -95,12 +91,11 @@ fn signed(mut branch: Branch, signature: u64) -> Branch {
     branch
 }
 
-/// Appends bytes in the URL-safe alphabet of base64 (RFC 4648 §5), all of whose characters may stand in a token.
+/// A type of text that is made for these bytes has room for them.
+#[inline]
 fn push_base64<const N: usize>(text: &mut ArrayVec<u8, N>, bytes: &[u8]) {
-    let mut encoded = [0; 16];
-    let len = URL_SAFE_NO_PAD.encode_slice(bytes, &mut encoded).unwrap_or(0);
-    let pushed = text.try_extend_from_slice(&encoded[..len]);
-    debug_assert!(pushed.is_ok() && len > 0);
+    let has_room = base64url::push(text, bytes);
+    debug_assert!(has_room);
 }
 
 const _: () = assert!(URI_CHARS + SIGNATURE_CHARS == 17);

@@ -29,9 +29,8 @@ pub(super) fn flow_of_client(request: &Request<'_>) -> Option<Flow> {
 /// it was seen at a public one. Only a client's first hop can tell: what a proxy forwards has come another way.
 pub(super) fn is_behind_nat(request: &Request<'_>) -> bool {
     let seen_at = request.inbound.peer.ip();
-    let sent_by = parse_ip(request.via.host.of(request.inbound.bytes));
     is_first_hop(request)
-        && (sent_by.is_some_and(|ip| ip != seen_at)
+        && (request.sent_by.is_some_and(|ip| ip != seen_at)
             || (!is_private(seen_at) && contact_ip(request).is_some_and(is_private)))
 }
 

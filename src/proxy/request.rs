@@ -16,12 +16,12 @@ use super::inbound::{Inbound, Side};
 use super::keys::SigningKeys;
 use super::names::Names;
 use super::names::name::Wanted;
-use super::routing::{self, Routing};
+use super::routing::Routing;
 use super::snapshot::Snapshot;
 use super::target::{self, Stopped};
-use super::trace::Trace;
+use super::trace::Reason;
 use super::validate::{self, Refusal, Valid};
-use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, RejectedToken, Verdict};
+use super::verdict::{AbsorbReason, Decision, DropReason, Fault, MessageKind, NextHop, Verdict};
 use super::{View, branch, rewrite};
 
 /// What an OPTIONS for Viaduct itself is told (§11.2): it passes every method and every body on.
@@ -35,60 +35,54 @@ pub(super) struct Request<'a> {
     pub(super) inbound: &'a Inbound<'a>,
     pub(super) side: Side,
     pub(super) head: &'a Head,
-    pub(super) via: Via,
+    pub(super) via: &'a Via,
+    /// The host of that Via's sent-by, where it is an address.
+    pub(super) sent_by: Option<IpAddr>,
     pub(super) method: Method,
     /// The Request-URI.
     pub(super) uri: Span,
 }
 
-/// A verdict, and what was found on the way to it.
-pub(super) struct Decided {
-    pub(super) verdict: Verdict,
-    /// The token of ours that is damaged or forged.
-    pub(super) rejected: Option<RejectedToken>,
-    /// How the target was found.
-    pub(super) trace: Option<Trace>,
-    /// The name that the next hop goes by.
-    pub(super) named: Option<Wanted>,
-}
-
-impl From<Verdict> for Decided {
-    fn from(verdict: Verdict) -> Self {
-        Decided { verdict, rejected: None, trace: None, named: None }
-    }
-}
-
 /// Decides about a request with a well-formed first line.
+///
+/// What the steps give is borrowed, not moved out of its `Result`: these are structs of a hundred bytes and more, and reading
+/// one back as it is moved, while it is still being written, is what a processor is slowest at.
 pub(super) fn decide(
-    view: View<'_>,
+    View { snapshot, names }: View<'_>,
     inbound: &Inbound<'_>,
     side: Side,
     head: &Head,
     (method, name, uri): (Method, Span, Span),
     draft: &mut Draft,
-) -> Decided {
-    let Some(via) = top_via(inbound.bytes, head) else {
-        return Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))).into();
+) -> Decision {
+    let decided = |verdict| Decision::new(MessageKind::Request(method), side, verdict);
+    let Some(via) = &top_via(inbound.bytes, head) else {
+        return decided(Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))));
     };
-    let View { snapshot, names } = view;
-    let request = Request { snapshot, names, inbound, side, head, via, method, uri };
+    let sent_by = via.sent_by_ip(inbound.bytes);
+    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri };
     if method == Method::Ack && request.has_own_tag() {
-        return Verdict::Absorb(AbsorbReason::AckToOwnAnswer).into();
+        return decided(Verdict::Absorb(AbsorbReason::AckToOwnAnswer));
     }
     let validated = validate::request(inbound.bytes, head, method, name, uri);
-    let routed = validated.and_then(|valid| routing::preprocess(&request, valid.uri).map(|routing| (valid, routing)));
-    match routed {
-        Err(refusal) => request.refuse(&refusal, draft).into(),
-        Ok((valid, routing)) => {
-            let mut trace = routing.trace();
-            let (verdict, named) = match request.route(&valid, &routing, &mut trace, draft) {
-                Ok(routed) => routed,
-                Err(Stopped::Refused(refusal)) => (request.refuse(&refusal, draft), None),
-                Err(Stopped::Unresolved(name)) => (Verdict::Drop(DropReason::NameBeingResolved), Some(name)),
-            };
-            Decided { verdict, rejected: routing.rejected, trace: Some(trace), named }
-        }
+    let valid = match &validated {
+        Ok(valid) => valid,
+        Err(refusal) => return decided(request.refuse(refusal, draft)),
+    };
+    let mut routing = Routing::new(&valid.uri);
+    if let Err(refusal) = routing.preprocess(&request) {
+        return decided(request.refuse(&refusal, draft));
     }
+    let mut decision = decided(Verdict::Drop(DropReason::NameBeingResolved));
+    decision.rejected = routing.rejected;
+    let mut reason = None;
+    match request.route(valid, &routing, &mut reason, draft) {
+        Ok((verdict, named)) => (decision.verdict, decision.named) = (verdict, named),
+        Err(Stopped::Refused(refusal)) => decision.verdict = request.refuse(&refusal, draft),
+        Err(Stopped::Unresolved(name)) => decision.named = Some(name),
+    }
+    decision.trace = Some(routing.trace(reason));
+    decision
 }
 
 /// Decides about a request whose first line is wrong: it is refused, where it can be.
@@ -106,11 +100,11 @@ pub(super) fn refuse_line(
         }
         RequestLineFault::Malformed => Refusal::malformed(Fault::StartLine),
     };
-    let Some(via) = top_via(inbound.bytes, head) else {
+    let Some(via) = &top_via(inbound.bytes, head) else {
         return Verdict::Drop(DropReason::Malformed(Fault::StartLine));
     };
     let (side, uri) = (Side::Client, Span::default());
-    Request { snapshot, names, inbound, side, head, via, method, uri }.refuse(&refusal, draft)
+    Request { snapshot, names, inbound, side, head, via, sent_by: None, method, uri }.refuse(&refusal, draft)
 }
 
 /// The next hop's address family has no listener. Not 503: Viaduct is well, and other requests pass.
@@ -123,24 +117,33 @@ fn top_via(message: &[u8], head: &Head) -> Option<Via> {
 }
 
 impl<'a> Request<'a> {
-    /// Finds the target and writes the outgoing request. Gives the name too that the target was found by.
+    /// Finds the target, by what `reason` tells, and writes the outgoing request. Gives the name too that it was found by.
     fn route(
         &self,
         valid: &Valid,
-        routing: &Routing,
-        trace: &mut Trace,
+        routing: &Routing<'_>,
+        reason: &mut Option<Reason>,
         draft: &mut Draft,
     ) -> Result<(Verdict, Option<Wanted>), Stopped> {
-        let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(&routing.uri);
+        let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(routing.uri());
         if for_us && self.method == Method::Options {
             return Err(self.own_health().into());
         }
-        let target = target::find(self, routing)?;
-        trace.reason = Some(target.reason);
-        let egress = || self.snapshot.egress(self.inbound.listener, target.to.ip()).map(|listener| (listener, None));
-        let (listener, from) = target.leaves_by.or_else(egress).ok_or_else(no_listener)?;
+        let found = target::find(self, routing);
+        let target = match &found {
+            Ok(target) => target,
+            Err(stopped) => return Err(*stopped),
+        };
+        *reason = Some(target.reason);
+        let (listener, from) = match target.leaves_by {
+            Some(leaves_by) => leaves_by,
+            None => {
+                let egress = self.snapshot.egress(self.inbound.listener, target.to.ip());
+                (egress.ok_or_else(no_listener)?, None)
+            }
+        };
         let hop = NextHop { listener, to: target.to, from };
-        let verdict = match rewrite::write(self, valid, routing, &target, &hop, draft) {
+        let verdict = match rewrite::write(self, valid, routing, target, &hop, draft) {
             Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
         };
@@ -191,7 +194,7 @@ impl<'a> Request<'a> {
             has_tag: self.to_tag().is_some(),
             headers: refusal.headers,
         };
-        match reply.write(self.inbound.bytes, self.head, &self.via, self.inbound.peer, draft) {
+        match reply.write(self.inbound.bytes, self.head, self.via, self.inbound.peer, draft) {
             Ok(()) => Verdict::Answer { hop: self.way_back(), status: refusal.status, fault: refusal.fault },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
         }
@@ -215,7 +218,7 @@ impl<'a> Request<'a> {
     }
 
     fn own_tag(&self, keys: &SigningKeys) -> branch::Tag {
-        branch::own_tag(&keys.tag, self.inbound.bytes, self.head, &self.via)
+        branch::own_tag(&keys.tag, self.inbound.bytes, self.head, self.via)
     }
 
     fn has_own_tag(&self) -> bool {

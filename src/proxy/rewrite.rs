@@ -32,17 +32,17 @@ const DEFAULT_MAX_FORWARDS: &[u8] = b"Max-Forwards: 70\r\n";
 pub(super) fn write(
     request: &Request<'_>,
     valid: &Valid,
-    routing: &Routing,
+    routing: &Routing<'_>,
     target: &Target,
     hop: &NextHop,
     draft: &mut Draft,
 ) -> Result<(), DraftFull> {
     draft.keep(Span { start: request.head.message_start, end: valid.end })?;
     write_via(request, target, hop, draft)?;
-    request.via.stamp(request.inbound.bytes, request.inbound.peer, draft)?;
+    request.via.stamp(request.sent_by, request.inbound.peer, draft)?;
     match &valid.max_forwards {
-        Some(found) => draft.replace(found.value, &[&decimal_text(found.hops - 1)])?,
-        None => draft.insert(above_vias(request), &[DEFAULT_MAX_FORWARDS])?,
+        Some(found) => draft.replace(found.value, [&decimal_text(found.hops - 1)])?,
+        None => draft.insert(above_vias(request), [DEFAULT_MAX_FORWARDS])?,
     }
     write_routes(request, routing, target, draft)?;
     write_record_route(request, routing, target, hop, draft)?;
@@ -52,17 +52,22 @@ pub(super) fn write(
 fn write_via(request: &Request<'_>, target: &Target, hop: &NextHop, draft: &mut Draft) -> Result<(), DraftFull> {
     let (message, keys) = (request.inbound.bytes, request.snapshot.keys().current());
     let Some(listener) = request.snapshot.listener(hop.listener) else { return Err(DraftFull) };
-    let branch = branch::of_request(&keys.branch, message, request.head, &request.via, request.uri.of(message));
+    let branch = branch::of_request(&keys.branch, message, request.head, request.via, request.uri.of(message));
     let path =
         ReturnPath { listener: request.inbound.listener, local: request.snapshot.source_of_answer(request.inbound) };
     let token = path.sign(&keys.path, &branch, request.via.answer_address(request.inbound.peer));
     let time = latency::parameter(request.snapshot, request.method, target.member(), request.inbound);
     let text = [listener.via_start(), &branch, b";", OWN_PARAMETER.as_bytes(), b"=", &token, &time, b"\r\n"];
-    draft.insert(above_vias(request), &text)
+    draft.insert(above_vias(request), text)
 }
 
 /// Takes our Routes out; and where a neighbour is a strict router, puts the others into the order that it needs.
-fn write_routes(request: &Request<'_>, routing: &Routing, target: &Target, draft: &mut Draft) -> Result<(), DraftFull> {
+fn write_routes(
+    request: &Request<'_>,
+    routing: &Routing<'_>,
+    target: &Target,
+    draft: &mut Draft,
+) -> Result<(), DraftFull> {
     let to_strict = routing.next.filter(|next| target.reason.is_by_route() && !next.uri.parameters.is_loose);
     if routing.strict.is_none() && to_strict.is_none() {
         return route::remove_above(routing.next.as_ref(), request.head, draft);
@@ -76,7 +81,7 @@ fn write_routes(request: &Request<'_>, routing: &Routing, target: &Target, draft
         routing.strict.is_some_and(|strict| strict.is(value)) || to_strict.is_some_and(|next| next.is(value))
     };
     let kept = values.iter().filter(|value| !is_moved(value)).map(|value| value.value.of(message));
-    let uri = routing.uri.span.of(message);
+    let uri = routing.uri().span.of(message);
     let mut last: ArrayVec<u8, 1024> = ArrayVec::new();
     let mut kept: ArrayVec<&[u8], { route::MAX_REWRITTEN + 1 }> = kept.collect();
     if let Some(next) = to_strict {
@@ -84,10 +89,10 @@ fn write_routes(request: &Request<'_>, routing: &Routing, target: &Target, draft
         for text in [&b"<"[..], uri, b">"] {
             last.try_extend_from_slice(text).map_err(|_| DraftFull)?;
         }
-        draft.replace(request.uri, &[next.uri.span.of(message)])?;
+        draft.replace(request.uri, [next.uri.span.of(message)])?;
         kept.push(&last);
     } else {
-        draft.replace(request.uri, &[uri])?;
+        draft.replace(request.uri, [uri])?;
     }
     route::rewrite(&kept, above_vias(request), request.head, draft)
 }
@@ -96,7 +101,7 @@ fn write_routes(request: &Request<'_>, routing: &Routing, target: &Target, draft
 /// values, that of the side it goes to on top (RFC 5658).
 fn write_record_route(
     request: &Request<'_>,
-    routing: &Routing,
+    routing: &Routing<'_>,
     target: &Target,
     hop: &NextHop,
     draft: &mut Draft,
@@ -171,7 +176,7 @@ fn write_uri(
     let scheme = if request.has_sips() { "sips" } else { "sip" };
     let texts: [&[u8]; 8] =
         [name.as_bytes(), b": <", scheme.as_bytes(), b":", token, listener.uri_end(), parameter.as_bytes(), b">\r\n"];
-    draft.insert(place, &texts)
+    draft.insert(place, texts)
 }
 
 fn above_vias(request: &Request<'_>) -> Span {

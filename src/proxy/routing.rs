@@ -8,14 +8,14 @@ use super::inbound::Side;
 use super::request::Request;
 use super::token::flow::{self, Flow};
 use super::token::pin::{self, Facing, Pin};
-use super::trace::Trace;
+use super::trace::{Reason, Trace};
 use super::validate::Refusal;
 use super::verdict::{Fault, RejectedToken};
 
 /// What the Routes of a request say.
-pub(super) struct Routing {
-    /// The Request-URI to go by: the one that came, or the lowest Route where a strict router put our own into its place.
-    pub(super) uri: Uri,
+pub(super) struct Routing<'a> {
+    /// The Request-URI that came.
+    came_with: &'a Uri,
     /// The first Route value that is not ours.
     pub(super) next: Option<RouteValue>,
     /// The lowest Route value, which is the Request-URI: the previous hop is a strict router.
@@ -36,47 +36,54 @@ pub(super) struct Routing {
     pub(super) own: u16,
 }
 
-/// Reads the Routes from the top, past all of our own. Both of a double Record-Route are passed at once (RFC 5658 §5).
-/// A client's request keeps those of another passage: where an INVITE passed twice, and the backend between did not
-/// record itself, that backend follows the next of ours, which may hold the other side's flow.
-pub(super) fn preprocess(request: &Request<'_>, uri: Uri) -> Result<Routing, Refusal> {
-    let mut routing = Routing {
-        uri,
-        next: None,
-        strict: None,
-        pin: None,
-        paired: false,
-        flow: None,
-        rejected: None,
-        flow_rejected: false,
-        tokens: 0,
-        own: 0,
-    };
-    let malformed = |MalformedRoute| Refusal::malformed(Fault::Header(HeaderName::Route));
-    let (message, head) = (request.inbound.bytes, request.head);
-    let top = route::topmost(message, head).map_err(malformed)?;
-    if let Some(top) = top.filter(|_| is_own_record_route(request, &uri)) {
-        routing.read_token(request, &uri);
-        let lowest = lowest(top, request).map_err(malformed)?;
-        routing.uri = lowest.uri;
-        routing.strict = Some(lowest);
-    }
-    let mut next = top;
-    while let Some(value) = next.filter(|value| request.names_viaduct(&value.uri)) {
-        if !routing.is_request_uri(&value) && !routing.read_token(request, &value.uri) {
-            break;
+impl<'a> Routing<'a> {
+    /// What a request without Routes says.
+    pub(super) fn new(uri: &'a Uri) -> Self {
+        Routing {
+            came_with: uri,
+            next: None,
+            strict: None,
+            pin: None,
+            paired: false,
+            flow: None,
+            rejected: None,
+            flow_rejected: false,
+            tokens: 0,
+            own: 0,
         }
-        routing.own = routing.own.saturating_add(1);
-        next = value.below(message, head).map_err(malformed)?;
     }
-    routing.next = next.filter(|value| !routing.is_request_uri(value));
-    Ok(routing)
-}
 
-impl Routing {
-    /// What was found, with no target yet.
-    pub(super) fn trace(&self) -> Trace {
-        Trace { own_routes: self.own, strict: self.strict.is_some(), pin: self.pin, flow: self.flow, reason: None }
+    /// Reads the Routes from the top, past all of our own. Both of a double Record-Route are passed at once (RFC 5658 §5).
+    /// A client's request keeps those of another passage: where an INVITE passed twice, and the backend between did not
+    /// record itself, that backend follows the next of ours, which may hold the other side's flow.
+    pub(super) fn preprocess(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
+        let malformed = |MalformedRoute| Refusal::malformed(Fault::Header(HeaderName::Route));
+        let (message, head) = (request.inbound.bytes, request.head);
+        let Some(top) = route::topmost(message, head).map_err(malformed)? else { return Ok(()) };
+        if is_own_record_route(request, self.came_with) {
+            self.read_token(request, self.came_with);
+            self.strict = Some(lowest(top, request).map_err(malformed)?);
+        }
+        let mut next = Some(top);
+        while let Some(value) = next.filter(|value| request.names_viaduct(&value.uri)) {
+            if !self.is_request_uri(&value) && !self.read_token(request, &value.uri) {
+                break;
+            }
+            self.own = self.own.saturating_add(1);
+            next = value.below(message, head).map_err(malformed)?;
+        }
+        self.next = next.filter(|value| !self.is_request_uri(value));
+        Ok(())
+    }
+
+    /// The Request-URI to go by: the one that came, or the lowest Route where a strict router put our own into its place.
+    pub(super) fn uri(&self) -> &Uri {
+        self.strict.as_ref().map_or(self.came_with, |lowest| &lowest.uri)
+    }
+
+    /// What was found, and what the target was chosen by.
+    pub(super) fn trace(&self, reason: Option<Reason>) -> Trace {
+        Trace { own_routes: self.own, strict: self.strict.is_some(), pin: self.pin, flow: self.flow, reason }
     }
 
     fn is_request_uri(&self, value: &RouteValue) -> bool {

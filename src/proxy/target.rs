@@ -35,6 +35,7 @@ pub(super) struct Target {
 }
 
 /// Why a request has no target.
+#[derive(Clone, Copy)]
 pub(super) enum Stopped {
     /// It is refused.
     Refused(Refusal),
@@ -56,19 +57,19 @@ impl Target {
 }
 
 /// Finds the target. A request from a client goes to a member of the pool and nowhere else.
-pub(super) fn find(request: &Request<'_>, routing: &Routing) -> Result<Target, Stopped> {
+pub(super) fn find(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopped> {
     if let Some((flow, reason)) = outward_flow(request, routing)? {
-        return Ok(by_flow(request, flow, reason)?);
+        return by_flow(request, flow, reason);
     }
     if request.side == Side::Backend && !is_for_the_pool(request, routing) {
         return outward(request, routing);
     }
-    Ok(inward(request, routing)?)
+    inward(request, routing)
 }
 
 /// The flow that a backend's request is to follow: the one that a Path or a Record-Route of ours names. A client's follows
 /// none, whatever it carries: the callee sees the caller's pin, and would reach it past the pool.
-fn outward_flow(request: &Request<'_>, routing: &Routing) -> Result<Option<(Flow, Reason)>, Refusal> {
+fn outward_flow(request: &Request<'_>, routing: &Routing<'_>) -> Result<Option<(Flow, Reason)>, Refusal> {
     let from_backend = request.side == Side::Backend;
     if from_backend && routing.flow.is_none() && routing.flow_rejected {
         return Err(Refusal::because(Status::Forbidden, "Flow Token"));
@@ -78,11 +79,11 @@ fn outward_flow(request: &Request<'_>, routing: &Routing) -> Result<Option<(Flow
     Ok(of_path.or(pinned.map(|flow| (flow, Reason::DialogFlow))))
 }
 
-fn by_flow(request: &Request<'_>, flow: Flow, reason: Reason) -> Result<Target, Refusal> {
+fn by_flow(request: &Request<'_>, flow: Flow, reason: Reason) -> Result<Target, Stopped> {
     // A token outlives its listener: another list of listeners may have none in its place, or one that cannot reach the peer.
     let listener = request.snapshot.listener(flow.listener);
     if listener.is_none_or(|listener| listener.address.is_ipv4() != flow.peer.is_ipv4()) {
-        return Err(Refusal::new(Status::FlowFailed));
+        return Err(Refusal::new(Status::FlowFailed).into());
     }
     Ok(Target {
         to: flow.peer,
@@ -96,17 +97,17 @@ fn by_flow(request: &Request<'_>, flow: Flow, reason: Reason) -> Result<Target, 
 }
 
 /// Whether a backend's request is meant for Viaduct itself: it is balanced as if it came from a client.
-fn is_for_the_pool(request: &Request<'_>, routing: &Routing) -> bool {
-    routing.next.is_none() && request.names_viaduct(&routing.uri)
+fn is_for_the_pool(request: &Request<'_>, routing: &Routing<'_>) -> bool {
+    routing.next.is_none() && request.names_viaduct(routing.uri())
 }
 
 /// A backend's request goes where its next Route says, or else its Request-URI (§16.6 item 7).
-fn outward(request: &Request<'_>, routing: &Routing) -> Result<Target, Stopped> {
+fn outward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopped> {
     let by_route = routing.next.is_some();
-    let next = routing.next.as_ref().map_or(&routing.uri, |route| &route.uri);
+    let next = routing.next.as_ref().map_or(routing.uri(), |route| &route.uri);
     let to_member = if by_route { Reason::RouteToMember } else { Reason::UriToMember };
     if let Some(index) = member_named_by(request, next) {
-        return Ok(member_target(request, index, to_member)?);
+        return member_target(request, index, to_member);
     }
     let (to, named) = address_of(request, next)?;
     if request.snapshot.is_own_address(to, request.inbound) {
@@ -122,9 +123,9 @@ fn outward(request: &Request<'_>, routing: &Routing) -> Result<Target, Stopped> 
 
 /// A name that is not set as one of ours leads to us: the request is for the pool. A Route with such a name would stay in,
 /// and lead the backend back to us until the hops are used up; the operator is told instead.
-fn by_a_name_of_ours(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+fn by_a_name_of_ours(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopped> {
     match routing.next {
-        Some(_) => Err(Refusal::because(Status::ServerError, "Route Names Viaduct By An Unknown Alias")),
+        Some(_) => Err(Refusal::because(Status::ServerError, "Route Names Viaduct By An Unknown Alias").into()),
         None => inward(request, routing),
     }
 }
@@ -166,7 +167,7 @@ fn lookup_of(uri: &Uri) -> Lookup {
 /// A client's request goes to the member of the pool that the next Route names, or the dialog's pin, or else to its key's
 /// owner. Never by its Request-URI: that may be the same address in every request, as where a pool has grown out of one
 /// proxy, and then no call would be balanced.
-fn inward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
+fn inward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopped> {
     if let Some(index) = routing.next.as_ref().and_then(|route| member_named_by(request, &route.uri)) {
         return member_target(request, index, Reason::RouteToMember);
     }
@@ -174,12 +175,12 @@ fn inward(request: &Request<'_>, routing: &Routing) -> Result<Target, Refusal> {
         match request.snapshot.pool().by_id(id) {
             Some(index) => return member_target(request, index, Reason::Pin),
             None if request.snapshot.policy().on_lost_pin == OnLostPin::Refuse => {
-                return Err(Refusal::because(Status::NoSuchCall, "Its Backend Is Gone"));
+                return Err(Refusal::because(Status::NoSuchCall, "Its Backend Is Gone").into());
             }
             None => {}
         }
     }
-    let hashed = hash_key::hash(request, &routing.uri);
+    let hashed = hash_key::hash(request, routing.uri());
     let owner = request.snapshot.table().owner(hashed.hash);
     let index = owner.ok_or_else(|| Refusal::because(Status::ServiceUnavailable, "No Backend"))?;
     member_target(request, index, Reason::Hash(hashed))
@@ -195,7 +196,7 @@ fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
     }
 }
 
-fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> Result<Target, Refusal> {
+fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> Result<Target, Stopped> {
     let backend = request.snapshot.pool().get(index).ok_or_else(|| Refusal::new(Status::ServiceUnavailable))?;
     let (to, side) = (backend.address, Side::Backend);
     Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, reason, named: None })

@@ -16,8 +16,8 @@ pub mod return_path;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use arrayvec::ArrayVec;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::base64url;
 
 /// The bytes of a token before they are written as text. The longest is a pin with a flow between IPv6 addresses.
 type Bytes = ArrayVec<u8, 52>;
@@ -27,24 +27,24 @@ pub type Token = ArrayVec<u8, 72>;
 
 const SIGNATURE_BYTES: usize = 8;
 
-/// Bytes and their signature as text, in the URL-safe alphabet of base64 (RFC 4648 §5): all of its characters may stand in
-/// a token and in a user part.
+/// Bytes and their signature as text, all of whose characters may stand in a token and in a user part.
+#[inline]
 fn write(prefix: &[u8], mut bytes: Bytes, signature: u64) -> Token {
-    bytes.extend(signature.to_be_bytes());
-    let mut encoded = [0; 72];
-    let len = URL_SAFE_NO_PAD.encode_slice(&bytes, &mut encoded).unwrap_or(0);
     let mut token = Token::new();
-    let written = token.try_extend_from_slice(prefix).and(token.try_extend_from_slice(&encoded[..len]));
-    debug_assert!(written.is_ok() && len > 0);
+    let has_room = bytes.try_extend_from_slice(&signature.to_be_bytes()).is_ok()
+        && token.try_extend_from_slice(prefix).is_ok()
+        && base64url::push(&mut token, &bytes);
+    debug_assert!(has_room);
     token
 }
 
 /// A token's bytes and its signature; `None` where the text is none.
 fn read(text: &[u8]) -> Option<(Bytes, u64)> {
-    let mut decoded = [0; 64];
-    let len = URL_SAFE_NO_PAD.decode_slice(text, &mut decoded).ok()?;
-    let (bytes, signature) = decoded.get(..len)?.split_at_checked(len.checked_sub(SIGNATURE_BYTES)?)?;
-    Some((Bytes::try_from(bytes).ok()?, u64::from_be_bytes(signature.try_into().ok()?)))
+    let mut bytes: Bytes = base64url::read(text)?;
+    let signed = bytes.len().checked_sub(SIGNATURE_BYTES)?;
+    let signature = u64::from_be_bytes(bytes.get(signed..)?.try_into().ok()?);
+    bytes.truncate(signed);
+    Some((bytes, signature))
 }
 
 /// The family of an address, or that there is none, in two bits.

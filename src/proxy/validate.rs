@@ -25,7 +25,7 @@ pub(super) struct MaxForwards {
 }
 
 /// A request that is answered instead.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: Status,
     pub(super) detail: Option<&'static str>,

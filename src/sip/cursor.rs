@@ -92,9 +92,17 @@ impl<'a> Cursor<'a> {
         self.at += memchr2(one, other, rest).unwrap_or(rest.len());
     }
 
+    /// Takes the bytes up to the first that is not of that class.
+    #[inline]
+    fn take_class(&mut self, class: u8) -> Span {
+        let start = self.at;
+        self.at += length_of(class, self.bytes.get(start..).unwrap_or_default());
+        Span::new(start, self.at)
+    }
+
     /// Takes a token (§25.1); `None` where there is not one character of one.
     pub(super) fn token(&mut self) -> Option<Span> {
-        let span = self.take_while(is_token);
+        let span = self.take_class(TOKEN);
         (!span.is_empty()).then_some(span)
     }
 
@@ -119,7 +127,7 @@ impl<'a> Cursor<'a> {
         if self.peek() == Some(b'"') {
             return self.quoted();
         }
-        Some(self.take_while(|byte| is(byte, PARAMETER_VALUE)))
+        Some(self.take_class(PARAMETER_VALUE))
     }
 
     /// Takes a host: an IPv6 reference with its brackets, a name or an IPv4 address (§25.1).
@@ -129,7 +137,7 @@ impl<'a> Cursor<'a> {
             self.take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
             return self.take(b']').then(|| Span::new(start, self.at)).filter(|span| span.len() <= MAX_HOST_BYTES);
         }
-        let span = self.take_while(|byte| is(byte, HOST));
+        let span = self.take_class(HOST);
         (1..=MAX_HOST_BYTES).contains(&span.len()).then_some(span)
     }
 
@@ -158,8 +166,25 @@ fn is(byte: u8, class: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 
+/// How many bytes at the beginning are of that class. Four at a time, because most values are longer.
+#[inline]
+fn length_of(class: u8, bytes: &[u8]) -> usize {
+    let of = |byte: &u8| CLASSES[usize::from(*byte)];
+    let mut len = 0;
+    for [a, b, c, d] in bytes.as_chunks::<4>().0 {
+        if of(a) & of(b) & of(c) & of(d) & class == 0 {
+            break;
+        }
+        len += 4;
+    }
+    while bytes.get(len).is_some_and(|byte| is(*byte, class)) {
+        len += 1;
+    }
+    len
+}
+
 /// What each byte may be part of. A table, because it is asked for every byte of every parameter.
-const CLASSES: [u8; 256] = {
+static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut index = 0;
     while index < classes.len() {

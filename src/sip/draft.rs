@@ -64,24 +64,31 @@ impl Draft {
     }
 
     /// Appends text of our own.
-    pub fn write(&mut self, texts: &[&[u8]]) -> Result<(), DraftFull> {
+    pub fn write<const N: usize>(&mut self, texts: [&[u8]; N]) -> Result<(), DraftFull> {
         let text = self.take(texts)?;
         self.parts.try_push(Part::Text(text)).map_err(|_| DraftFull)
     }
 
     /// Puts text in before the byte at the start of `place`, and behind what was put in there before.
-    pub fn insert(&mut self, place: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
+    #[inline]
+    pub fn insert<const N: usize>(&mut self, place: Span, texts: [&[u8]; N]) -> Result<(), DraftFull> {
         self.replace(place.before(), texts)
     }
 
     /// Takes bytes of the incoming message out.
     pub fn delete(&mut self, cut: Span) -> Result<(), DraftFull> {
-        self.replace(cut, &[])
+        self.edit(cut, Span::default())
     }
 
     /// Puts text in the place of bytes of the incoming message. No edit may touch what another takes out.
-    pub fn replace(&mut self, cut: Span, texts: &[&[u8]]) -> Result<(), DraftFull> {
+    #[inline]
+    pub fn replace<const N: usize>(&mut self, cut: Span, texts: [&[u8]; N]) -> Result<(), DraftFull> {
         let text = self.take(texts)?;
+        self.edit(cut, text)
+    }
+
+    /// Puts an edit into its place; behind those of the same place, as they were made.
+    fn edit(&mut self, cut: Span, text: Span) -> Result<(), DraftFull> {
         let later = |edit: &Edit| (edit.cut.start, edit.cut.end) > (cut.start, cut.end);
         let place = self.edits.iter().rposition(|edit| !later(edit)).map_or(0, |before| before + 1);
         self.edits.try_insert(place, Edit { cut, text }).map_err(|_| DraftFull)
@@ -114,7 +121,9 @@ impl Draft {
         out.put(Span { start: at, end: part.end }.of(message))
     }
 
-    fn take(&mut self, texts: &[&[u8]]) -> Result<Span, DraftFull> {
+    /// How many texts there are is known when this is compiled, so that short ones are copied without a loop or a call.
+    #[inline]
+    fn take<const N: usize>(&mut self, texts: [&[u8]; N]) -> Result<Span, DraftFull> {
         let start = self.text.len();
         for text in texts {
             self.text.try_extend_from_slice(text).map_err(|_| DraftFull)?;
@@ -130,6 +139,9 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        if bytes.is_empty() {
+            return Some(());
+        }
         let end = self.len + bytes.len();
         self.out.get_mut(self.len..end)?.copy_from_slice(bytes);
         self.len = end;
@@ -155,10 +167,10 @@ mod tests {
     #[test]
     fn edits_may_come_in_any_order() {
         let text = rendered(|draft| {
-            draft.replace(Span::new(8, 9), &[b"[eight]"])?;
+            draft.replace(Span::new(8, 9), [b"[eight]"])?;
             draft.delete(Span::new(0, 2))?;
-            draft.insert(Span::new(5, 5), &[b"<"])?;
-            draft.insert(Span::new(5, 5), &[b"a", b"b"])
+            draft.insert(Span::new(5, 5), [b"<"])?;
+            draft.insert(Span::new(5, 5), [b"a", b"b"])
         });
         assert_eq!(text, "234<ab567[eight]9");
     }
@@ -167,10 +179,10 @@ mod tests {
     fn text_goes_in_at_either_end_and_at_the_edges_of_what_is_taken_out() {
         let text = rendered(|draft| {
             draft.delete(Span::new(3, 6))?;
-            draft.insert(Span::new(10, 10), &[b"!"])?;
-            draft.insert(Span::new(0, 0), &[b"^"])?;
-            draft.insert(Span::new(3, 3), &[b"("])?;
-            draft.insert(Span::new(6, 6), &[b")"])
+            draft.insert(Span::new(10, 10), [b"!"])?;
+            draft.insert(Span::new(0, 0), [b"^"])?;
+            draft.insert(Span::new(3, 3), [b"("])?;
+            draft.insert(Span::new(6, 6), [b")"])
         });
         assert_eq!(text, "^012()6789!");
     }
@@ -179,10 +191,10 @@ mod tests {
     fn parts_come_in_the_order_they_were_kept_each_with_its_edits() {
         let mut draft = Draft::new();
         draft.keep(Span::new(6, 9)).unwrap();
-        draft.write(&[b"-"]).unwrap();
+        draft.write([b"-"]).unwrap();
         draft.keep(Span::new(1, 4)).unwrap();
-        draft.insert(Span::new(2, 2), &[b"x"]).unwrap();
-        draft.replace(Span::new(7, 8), &[b"y"]).unwrap();
+        draft.insert(Span::new(2, 2), [b"x"]).unwrap();
+        draft.replace(Span::new(7, 8), [b"y"]).unwrap();
         let mut out = [0; 16];
         let len = draft.render(MESSAGE, &mut out).unwrap();
         assert_eq!(&out[..len], b"6y8-1x23");
@@ -200,8 +212,8 @@ mod tests {
         let mut draft = Draft::new();
         assert!((0..MAX_PARTS).all(|_| draft.keep(Span::new(0, 1)).is_ok()));
         assert_eq!(draft.keep(Span::new(0, 1)), Err(DraftFull));
-        assert!((0..MAX_EDITS).all(|_| draft.insert(Span::new(0, 0), &[b"x"]).is_ok()));
-        assert_eq!(draft.insert(Span::new(0, 0), &[b"x"]), Err(DraftFull));
-        assert_eq!(draft.write(&[&[0; MAX_TEXT_BYTES]]), Err(DraftFull));
+        assert!((0..MAX_EDITS).all(|_| draft.insert(Span::new(0, 0), [b"x"]).is_ok()));
+        assert_eq!(draft.insert(Span::new(0, 0), [b"x"]), Err(DraftFull));
+        assert_eq!(draft.write([&[0; MAX_TEXT_BYTES]]), Err(DraftFull));
     }
 }

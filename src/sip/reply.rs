@@ -112,32 +112,32 @@ impl Reply<'_> {
         let code = decimal_text(self.status.code().into());
         let (dash, detail) = self.detail.map_or(("", ""), |detail| (" - ", detail));
         let reason = self.status.reason().as_bytes();
-        draft.write(&[b"SIP/2.0 ", &code, b" ", reason, dash.as_bytes(), detail.as_bytes(), b"\r\n"])?;
+        draft.write([b"SIP/2.0 ", &code, b" ", reason, dash.as_bytes(), detail.as_bytes(), b"\r\n"])?;
         for field in head.all(HeaderName::Via) {
             draft.keep(field.line)?;
         }
-        via.stamp(message, peer, draft)?;
+        via.stamp(via.sent_by_ip(message), peer, draft)?;
         for name in [HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
             if let Some(field) = head.first(name) {
                 draft.keep(field.line)?;
             }
         }
         if let (Some(to), false) = (head.first(HeaderName::To), self.has_tag) {
-            draft.insert(to.value.after(), &[b";tag=", self.tag])?;
+            draft.insert(to.value.after(), [b";tag=", self.tag])?;
         }
         if self.status == Status::BadExtension {
             write_unsupported(head, draft)?;
         }
-        draft.write(&[self.headers.as_bytes(), b"Content-Length: 0\r\n\r\n"])
+        draft.write([self.headers.as_bytes(), b"Content-Length: 0\r\n\r\n"])
     }
 }
 
 /// Names every extension that the request demands of proxies: Viaduct understands none (§8.2.2.3).
 fn write_unsupported(head: &Head, draft: &mut Draft) -> Result<(), DraftFull> {
     for field in head.all(HeaderName::ProxyRequire) {
-        draft.write(&[b"Unsupported: "])?;
+        draft.write([b"Unsupported: "])?;
         draft.keep(field.value)?;
-        draft.write(&[b"\r\n"])?;
+        draft.write([b"\r\n"])?;
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ pub type Values = ArrayVec<RouteValue, MAX_REWRITTEN>;
 /// came out. Only for strict routers, where values change their order.
 pub fn rewrite(values: &[&[u8]], place: Span, head: &Head, draft: &mut Draft) -> Result<(), DraftFull> {
     for value in values {
-        draft.insert(place, &[b"Route: ", value, b"\r\n"])?;
+        draft.insert(place, [b"Route: ", value, b"\r\n"])?;
     }
     remove_above(None, head, draft)
 }

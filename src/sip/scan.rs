@@ -101,9 +101,10 @@ impl Head {
     /// Notes the header that begins on the line from `start` to the line feed at `end`, if it is one of ours.
     #[inline]
     fn note(&mut self, message: &[u8], start: usize, end: usize) -> Result<bool, Unreadable> {
+        let Some((name, name_len)) = name::recognise(&message[start..]) else { return Ok(false) };
         let line = without_cr(&message[start..end]);
-        let Some((name, value_at)) = name::recognise(line, &message[start..]) else { return Ok(false) };
-        let value = Span::new(start + value_at, start + value_at + end_of_text(&line[value_at..]));
+        let Some(value_at) = name::value_start(line, name_len) else { return Ok(false) };
+        let value = Span::new(start + value_at, start + end_of_text(line));
         let field = Field { name, line: Span::new(start, end + 1), value };
         self.fields.try_push(field).map_err(|_| Unreadable::TooManyHeaders)?;
         let first = &mut self.first[name as usize];

@@ -48,11 +48,7 @@ impl Uri {
     /// Reads the URI that `span` holds whole. `None` where it has no scheme, or a SIP URI no host.
     pub fn parse(message: &[u8], span: Span) -> Option<Uri> {
         let mut cursor = Cursor::new(message, span);
-        let name = cursor.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-        if name.is_empty() || !cursor.take(b':') {
-            return None;
-        }
-        let scheme = scheme(name.of(message));
+        let scheme = take_scheme(message, &mut cursor)?;
         if !matches!(scheme, Scheme::Sip | Scheme::Sips) {
             return Some(Uri {
                 scheme,
@@ -77,13 +73,22 @@ impl Uri {
     }
 }
 
-fn scheme(name: &[u8]) -> Scheme {
-    match name {
+/// Takes the scheme and its colon.
+fn take_scheme(message: &[u8], cursor: &mut Cursor<'_>) -> Option<Scheme> {
+    // As nearly everybody writes it.
+    if cursor.take_all(b"sip:") {
+        return Some(Scheme::Sip);
+    }
+    let name = cursor.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    if name.is_empty() || !cursor.take(b':') {
+        return None;
+    }
+    Some(match name.of(message) {
         name if name.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
         name if name.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
         name if name.eq_ignore_ascii_case(b"tel") || name.eq_ignore_ascii_case(b"urn") => Scheme::Other,
         _ => Scheme::Unknown,
-    }
+    })
 }
 
 fn parameters(message: &[u8], mut cursor: Cursor<'_>) -> Parameters {

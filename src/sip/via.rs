@@ -45,7 +45,8 @@ pub const TIME_PARAMETER: &str = "vt";
 #[derive(Clone, Copy, Debug)]
 struct Parameter {
     whole: Span,
-    value: Option<Span>,
+    /// Empty where there is none.
+    value: Span,
 }
 
 impl Via {
@@ -93,20 +94,20 @@ impl Via {
     fn parse_parameter(&mut self, message: &[u8], cursor: &mut Cursor<'_>, start: usize) -> Option<()> {
         let name = cursor.token()?;
         let mut end = cursor.at();
-        let mut value = None;
+        let mut value = Span::default();
         if cursor.take_separator(b'=') {
-            value = Some(cursor.parameter_value()?).filter(|value| !value.is_empty());
+            value = cursor.parameter_value()?;
             end = cursor.at();
         }
         let parameter = Parameter { whole: Span::new(start, end), value };
         // By length first: most parameters are told apart by that alone.
         let name = name.of(message);
         match name.len() {
-            6 if name.eq_ignore_ascii_case(b"branch") => once(&mut self.branch, value),
-            8 if name.eq_ignore_ascii_case(b"received") => once(&mut self.received, Some(parameter)),
-            5 if name.eq_ignore_ascii_case(b"rport") => once(&mut self.rport, Some(parameter)),
-            2 if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => once(&mut self.own, value),
-            2 if name.eq_ignore_ascii_case(TIME_PARAMETER.as_bytes()) => once(&mut self.own_time, value),
+            6 if is(name, b"branch") => once(&mut self.branch, unless_empty(value)),
+            8 if is(name, b"received") => once(&mut self.received, Some(parameter)),
+            5 if is(name, b"rport") => once(&mut self.rport, Some(parameter)),
+            2 if is(name, OWN_PARAMETER.as_bytes()) => once(&mut self.own, unless_empty(value)),
+            2 if is(name, TIME_PARAMETER.as_bytes()) => once(&mut self.own_time, unless_empty(value)),
             _ => Some(()),
         }
     }
@@ -114,8 +115,13 @@ impl Via {
     /// The branch, if it was made by RFC 3261's rules: with the cookie and something behind it.
     pub fn rfc3261_branch<'a>(&self, message: &'a [u8]) -> Option<&'a [u8]> {
         let branch = self.branch?.of(message);
-        (branch.len() > MAGIC_COOKIE.len() && branch[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE))
-            .then_some(branch)
+        let (cookie, rest) = branch.split_at_checked(MAGIC_COOKIE.len())?;
+        (is(cookie, MAGIC_COOKIE) && !rest.is_empty()).then_some(branch)
+    }
+
+    /// The host of sent-by, where it is an address.
+    pub fn sent_by_ip(&self, message: &[u8]) -> Option<IpAddr> {
+        parse_ip(self.host.of(message))
     }
 
     /// The port of sent-by, or its transport's default.
@@ -135,11 +141,11 @@ impl Via {
 
     /// The same address, read from a Via that [`Via::stamp`] has completed; `None` where it names no address.
     pub fn stamped_address(&self, message: &[u8]) -> Option<SocketAddr> {
-        let host = match self.received.and_then(|received| received.value) {
+        let host = match self.received.and_then(|received| unless_empty(received.value)) {
             Some(received) => received,
             None => self.host,
         };
-        let port = match self.rport.and_then(|rport| rport.value) {
+        let port = match self.rport.and_then(|rport| unless_empty(rport.value)) {
             Some(rport) => u16::try_from(decimal(rport.of(message))?).ok()?,
             None => self.port_or_default(),
         };
@@ -149,16 +155,17 @@ impl Via {
     /// Writes `received` and `rport` for a request that came from `peer` (§18.2.1, RFC 3581 §4): `received` where
     /// sent-by is a name or another address or `rport` is asked for; `rport` only where it is asked for. What the
     /// sender already put there is replaced, because it would steer the response.
-    pub fn stamp(&self, message: &[u8], peer: SocketAddr, draft: &mut Draft) -> Result<(), DraftFull> {
-        let differs = parse_ip(self.host.of(message)) != Some(peer.ip());
-        if differs || self.rport.is_some() {
-            draft.insert(self.value.after(), &[b";received=", &ip_text(peer.ip())])?;
+    ///
+    /// `sent_by` is sent-by's host, where it is an address ([`Via::sent_by_ip`]).
+    pub fn stamp(&self, sent_by: Option<IpAddr>, peer: SocketAddr, draft: &mut Draft) -> Result<(), DraftFull> {
+        if sent_by != Some(peer.ip()) || self.rport.is_some() {
+            draft.insert(self.value.after(), [b";received=", &ip_text(peer.ip())])?;
         }
         if let Some(received) = self.received {
             draft.delete(received.whole)?;
         }
         if let Some(rport) = self.rport {
-            draft.replace(rport.whole, &[b";rport=", &decimal_text(peer.port().into())])?;
+            draft.replace(rport.whole, [b";rport=", &decimal_text(peer.port().into())])?;
         }
         Ok(())
     }
@@ -179,6 +186,16 @@ fn take_protocol(message: &[u8], cursor: &mut Cursor<'_>) -> Option<Span> {
     (is_sip && cursor.skip_lws()).then_some(transport)
 }
 
+/// Whether a name is that one, in any case (§7.3.1). As nearly everybody writes it, it is so byte for byte.
+#[inline]
+fn is(name: &[u8], wanted: &[u8]) -> bool {
+    name == wanted || name.eq_ignore_ascii_case(wanted)
+}
+
+fn unless_empty(span: Span) -> Option<Span> {
+    (!span.is_empty()).then_some(span)
+}
+
 /// Keeps a parameter; `None` where it stood there before: two readings of it would differ.
 fn once<T>(place: &mut Option<T>, value: Option<T>) -> Option<()> {
     let is_first = place.is_none();
@@ -188,14 +205,16 @@ fn once<T>(place: &mut Option<T>, value: Option<T>) -> Option<()> {
 
 /// An address as it stands in a Via or a URI; an IPv6 address with or without brackets (RFC 5118 §4.5).
 pub fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    if let Some(ip) = parse_ipv4(text) {
+        return Some(IpAddr::V4(ip));
+    }
     let inner = match text {
         [b'[', inner @ .., b']'] => inner,
-        bare => bare,
+        // The first colon of an IPv6 address stands within its first five bytes, and most names have none there.
+        bare if bare.iter().take(5).any(|byte| *byte == b':') => bare,
+        _ => return None,
     };
-    if inner.contains(&b':') {
-        return std::str::from_utf8(inner).ok()?.parse().ok().map(IpAddr::V6);
-    }
-    parse_ipv4(inner).map(IpAddr::V4)
+    std::str::from_utf8(inner).ok()?.parse().ok()
 }
 
 /// Four numbers with dots between them, without leading zeroes, which some readers take for octal.
@@ -230,7 +249,8 @@ mod tests {
     fn stamped(value: &str, peer: &str) -> String {
         let mut draft = Draft::new();
         draft.keep(Span::new(0, value.len())).unwrap();
-        parse(value).unwrap().stamp(value.as_bytes(), peer.parse().unwrap(), &mut draft).unwrap();
+        let via = parse(value).unwrap();
+        via.stamp(via.sent_by_ip(value.as_bytes()), peer.parse().unwrap(), &mut draft).unwrap();
         let mut out = [0; 512];
         let len = draft.render(value.as_bytes(), &mut out).unwrap();
         String::from_utf8(out[..len].to_vec()).unwrap()

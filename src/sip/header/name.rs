@@ -140,25 +140,47 @@ pub(in crate::sip) const fn may_begin(first: u8) -> bool {
 /// How many bytes of a line are looked at for a name: more than the longest has, with its colon.
 const LOOKED_AT: usize = 16;
 
-/// The noted header that a line begins with, and where in the line its value begins (behind colon and white space).
-/// `rest` is the message from the line's beginning on.
+/// The noted header that begins `rest`, a message from a line's beginning on, and the length of its name. The colon is yet
+/// to be looked for ([`value_start`]).
 ///
-/// The name is taken as one word and looked up in one step: a walk over names that begin alike would be as
+/// The name is taken as two words and looked up in one step: a walk over names that begin alike would be as
 /// unforeseeable for the processor as the order of a message's headers is.
 #[inline]
-pub(in crate::sip) fn recognise(line: &[u8], rest: &[u8]) -> Option<(HeaderName, usize)> {
+pub(in crate::sip) fn recognise(rest: &[u8]) -> Option<(HeaderName, usize)> {
     // What stands behind a short line's end is no part of a name: there is a line end between.
     let bytes = match rest.first_chunk::<LOOKED_AT>() {
         Some(bytes) => *bytes,
         None => padded(rest),
     };
     let len = name_len(&bytes)?;
-    let word = u128::from_le_bytes(bytes) & MASKS[len];
-    let name = TABLE.names[TABLE.place(word)];
-    if (word | name.fold) != name.word {
-        return None;
+    let [first, second] = words(&bytes);
+    let mask = &MASKS[len];
+    let words = [in_small_letters(first & mask[0]), in_small_letters(second & mask[1])];
+    let name = &TABLE.names[TABLE.place(words)];
+    (words == name.words).then_some((name.header, len))
+}
+
+#[inline]
+fn words(bytes: &[u8; LOOKED_AT]) -> [u64; 2] {
+    let (halves, _) = bytes.as_chunks::<8>();
+    [u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1])]
+}
+
+/// All bytes from `@` to `_` become those 32 above, capitals among them. No name has one that another than its capital
+/// becomes.
+const fn in_small_letters(word: u64) -> u64 {
+    word | ((word & (u64::MAX / 0xff * 0x40)) >> 1)
+}
+
+/// Where the value begins in the line `line`, whose name has that length: behind the colon and any white space round it.
+/// `None` where there is no colon.
+#[inline]
+pub(in crate::sip) fn value_start(line: &[u8], name_len: usize) -> Option<usize> {
+    match line.get(name_len..) {
+        // As nearly everybody writes it.
+        Some([b':', b' ', first, ..]) if *first > b' ' => Some(name_len + 2),
+        _ => spaced_value_start(line, name_len),
     }
-    value_start(line, len).map(|start| (name.header, start))
 }
 
 /// The length of the name: up to the colon, or to the white space before it.
@@ -171,15 +193,19 @@ fn name_len(bytes: &[u8; LOOKED_AT]) -> Option<usize> {
 }
 
 /// All bits of the first bytes, by how many they are.
-static MASKS: [u128; LOOKED_AT] = {
-    let mut masks = [0; LOOKED_AT];
+static MASKS: [[u64; 2]; LOOKED_AT] = {
+    let mut masks = [[0; 2]; LOOKED_AT];
     let mut len = 1;
     while len < LOOKED_AT {
-        masks[len] = u128::MAX >> (u128::BITS as usize - 8 * len);
+        masks[len] = halves(u128::MAX >> (u128::BITS as usize - 8 * len));
         len += 1;
     }
     masks
 };
+
+const fn halves(word: u128) -> [u64; 2] {
+    [word as u64, (word >> 64) as u64]
+}
 
 #[cold]
 fn padded(rest: &[u8]) -> [u8; LOOKED_AT] {
@@ -188,14 +214,12 @@ fn padded(rest: &[u8]) -> [u8; LOOKED_AT] {
     bytes
 }
 
-/// A name as one word.
+/// A name as two machine words.
 #[derive(Clone, Copy)]
 struct Name {
     header: HeaderName,
     /// The name in small letters.
-    word: u128,
-    /// What makes capitals small; nothing at a hyphen, which no other byte may stand for.
-    fold: u128,
+    words: [u64; 2],
 }
 
 /// All names, each at a place of its own.
@@ -204,22 +228,22 @@ struct Table {
     multiplier: u64,
 }
 
-const PLACE_BITS: u32 = 8;
+const PLACE_BITS: u32 = 6;
 
 static TABLE: Table = Table::new();
 
 impl Table {
     /// Tries multipliers until no two names have the same place. This runs when the program is compiled.
     const fn new() -> Self {
-        let nobody = Name { header: HeaderName::Via, word: u128::MAX, fold: 0 };
+        let nobody = Name { header: HeaderName::Via, words: [u64::MAX; 2] };
         let mut multiplier = 0x9e37_79b9_7f4a_7c15u64;
         loop {
             let mut table = Table { names: [nobody; 1 << PLACE_BITS], multiplier };
             let mut index = 0;
             while index < NAMES.len() {
                 let name = Name::new(NAMES[index].0, NAMES[index].1);
-                let place = table.place(name.word);
-                if table.names[place].word != u128::MAX {
+                let place = table.place(name.words);
+                if table.names[place].words[0] != u64::MAX {
                     break;
                 }
                 table.names[place] = name;
@@ -232,10 +256,9 @@ impl Table {
         }
     }
 
-    /// Where a name stands, whatever its case.
-    const fn place(&self, word: u128) -> usize {
-        let small = word | (u128::MAX / 0xff * 0x20);
-        let mixed = ((small as u64) ^ ((small >> 64) as u64).rotate_left(23)).wrapping_mul(self.multiplier);
+    /// Where a name in small letters stands.
+    const fn place(&self, [first, second]: [u64; 2]) -> usize {
+        let mixed = (first ^ second.rotate_left(23)).wrapping_mul(self.multiplier);
         (mixed >> (u64::BITS - PLACE_BITS)) as usize
     }
 }
@@ -243,43 +266,40 @@ impl Table {
 impl Name {
     const fn new(name: &str, header: HeaderName) -> Self {
         let bytes = name.as_bytes();
-        let mut name = Name { header, word: 0, fold: 0 };
+        let mut word = 0u128;
         let mut index = 0;
         while index < bytes.len() {
-            name.word |= (bytes[index] as u128) << (8 * index);
-            name.fold |= (if bytes[index] == b'-' { 0 } else { 0x20 }) << (8 * index);
+            word |= (bytes[index] as u128) << (8 * index);
             index += 1;
         }
-        name
+        Name { header, words: halves(word) }
     }
 }
 
-/// Where the value begins behind a name of that length: behind the colon and any white space round it.
-fn value_start(line: &[u8], name_len: usize) -> Option<usize> {
-    match line.get(name_len..name_len + 3) {
-        // As nearly everybody writes it.
-        Some([b':', b' ', first]) if *first > b' ' => Some(name_len + 2),
-        _ => {
-            let colon = skip_blanks(line, name_len);
-            (line.get(colon) == Some(&b':')).then(|| skip_blanks(line, colon + 1))
-        }
-    }
+#[cold]
+fn spaced_value_start(line: &[u8], name_len: usize) -> Option<usize> {
+    let colon = skip_blanks(line, name_len);
+    (line.get(colon) == Some(&b':')).then(|| skip_blanks(line, colon + 1))
 }
 
 fn skip_blanks(line: &[u8], from: usize) -> usize {
-    from + line[from..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+    from + line.get(from..).unwrap_or_default().iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn found(line: &[u8]) -> Option<(HeaderName, usize)> {
+        recognise(line).and_then(|(name, len)| Some((name, value_start(line, len)?)))
+    }
+
     #[test]
     fn every_name_has_its_place() {
         for (place, name) in HeaderName::ALL.into_iter().enumerate() {
             assert_eq!(name as usize, place);
             let line = format!("{}: x", name.name());
-            assert_eq!(recognise(line.as_bytes(), line.as_bytes()), Some((name, line.len() - 1)));
+            assert_eq!(found(line.as_bytes()), Some((name, line.len() - 1)));
         }
     }
 
@@ -296,7 +316,7 @@ mod tests {
             (b"content-length\t : 0", HeaderName::ContentLength, 18),
             (b"t:", HeaderName::To, 2),
         ] {
-            assert_eq!(recognise(line, line), Some((name, at)));
+            assert_eq!(found(line), Some((name, at)));
         }
         for line in [
             &b"Viag: x"[..],
@@ -309,7 +329,7 @@ mod tests {
             b"max\rforwards: 1",
             b"CALL ID: x",
         ] {
-            assert_eq!(recognise(line, line), None);
+            assert_eq!(found(line), None);
         }
     }
 }
