@@ -82,16 +82,22 @@ impl Head {
         let mut line_start = from;
         let mut in_noted = false;
         for end in ends {
-            match Beginning::of(message[line_start]) {
-                Beginning::Other => in_noted = false,
-                Beginning::Name => in_noted = self.note(message, line_start, end)?,
-                Beginning::Blank if in_noted => self.fold(without_cr(&message[line_start..end]), line_start, end + 1),
-                Beginning::Blank => {}
-                Beginning::LineEnd if without_cr(&message[line_start..end]).is_empty() => {
+            let first = message[line_start];
+            // Not a match on all kinds at once: that becomes a jump to a place that the processor must foresee, at each line.
+            if MAY_BEGIN_A_NAME[usize::from(first)] {
+                in_noted = self.note(message, line_start, end)?;
+            } else if first > b' ' {
+                in_noted = false;
+            } else {
+                let line = without_cr(&message[line_start..end]);
+                if line.is_empty() {
                     self.body_start = end as u32 + 1;
                     return Ok(());
                 }
-                Beginning::LineEnd => in_noted = false,
+                in_noted &= matches!(first, b' ' | b'\t');
+                if in_noted {
+                    self.fold(line, line_start, end + 1);
+                }
             }
             line_start = end + 1;
         }
@@ -160,39 +166,15 @@ impl Head {
     }
 }
 
-/// What a line may be by its first byte.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Beginning {
-    /// No noted header.
-    Other,
-    /// Perhaps a noted header.
-    Name,
-    /// The continuation of the header above (§7.3.1).
-    Blank,
-    /// Perhaps the empty line.
-    LineEnd,
-}
-
-impl Beginning {
-    fn of(byte: u8) -> Self {
-        BEGINNINGS[usize::from(byte)]
-    }
-}
-
-const BEGINNINGS: [Beginning; 256] = {
-    let mut beginnings = [Beginning::Other; 256];
+/// Whether a noted header may begin with that byte.
+static MAY_BEGIN_A_NAME: [bool; 256] = {
+    let mut may_begin = [false; 256];
     let mut byte = 0;
-    while byte < 256 {
-        if name::may_begin(byte as u8) {
-            beginnings[byte] = Beginning::Name;
-        }
+    while byte < may_begin.len() {
+        may_begin[byte] = name::may_begin(byte as u8);
         byte += 1;
     }
-    beginnings[b' ' as usize] = Beginning::Blank;
-    beginnings[b'\t' as usize] = Beginning::Blank;
-    beginnings[b'\r' as usize] = Beginning::LineEnd;
-    beginnings[b'\n' as usize] = Beginning::LineEnd;
-    beginnings
+    may_begin
 };
 
 /// Only what must stand once and is read here is held to it; the rest is the backends' to judge.
