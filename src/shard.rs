@@ -15,7 +15,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use crate::io::{Datagram, Engine, Handler, Outbox, SendError, Transmit, Turn};
+use crate::io::{Datagram, Engine, Handler, Outbox, Output, SendError, Transmit, Turn};
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::proxy::inbound::{Inbound, ListenerIndex};
 use crate::proxy::names::exchange::{Exchange, Reader};
@@ -71,7 +71,7 @@ struct Worker {
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Handler for Worker {
-    fn datagram(&mut self, datagram: Datagram<'_>, outbox: &mut Outbox) {
+    fn datagram(&mut self, datagram: Datagram<'_>, out: &mut Output) {
         let inbound = Inbound {
             bytes: datagram.bytes,
             peer: datagram.peer,
@@ -97,7 +97,7 @@ impl Handler for Worker {
             self.cells.backend_latency(sample);
         }
         self.ask(&decision, &inbound);
-        self.carry_out(&decision, &inbound, outbox);
+        self.carry_out(&decision, &inbound, &mut out.datagrams);
     }
 
     fn sent(&mut self, tag: u16) {

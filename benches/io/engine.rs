@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, SendError, Transmit};
+use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError, Sockets, Transmit};
 
 use crate::{BURST, BURSTS, PAYLOAD, Pair, WARM_UP_BURSTS, Work, cpu_time, on_the_clock};
 
 /// CPU time of one run.
 pub fn run(choice: Choice, work: Work, pair: &Pair) -> Duration {
     let doorbell = Doorbell::new().expect("a descriptor");
-    let opened = Engine::open(choice, vec![pair.measured()], &Options::default(), &doorbell);
+    let sockets = Sockets { datagrams: vec![pair.measured()], ..Sockets::default() };
+    let opened = Engine::open(choice, sockets, &Options::default(), &doorbell);
     let mut engine = opened.expect("the engine was probed").engine;
     // The first turn arms the receive.
     engine.turn(&mut Count::default(), Some(Duration::ZERO)).expect("the engine works");
@@ -21,7 +22,7 @@ pub fn run(choice: Choice, work: Work, pair: &Pair) -> Duration {
         }
         let start = cpu_time();
         if work != Work::Receive {
-            (0..BURST).for_each(|_| stage(engine.outbox(), pair));
+            (0..BURST).for_each(|_| stage(&mut engine.output().datagrams, pair));
         }
         while count.received + count.sent < BURST {
             engine.turn(&mut count, Some(Duration::ZERO)).expect("the engine works");
@@ -48,7 +49,7 @@ struct Count {
 }
 
 impl Handler for Count {
-    fn datagram(&mut self, datagram: Datagram<'_>, _: &mut Outbox) {
+    fn datagram(&mut self, datagram: Datagram<'_>, _: &mut Output) {
         self.received += usize::from(datagram.bytes.len() == PAYLOAD.len());
     }
 

@@ -6,14 +6,15 @@
 use std::net::SocketAddr;
 
 use viaduct::io::socket::{SocketOptions, open_udp};
-use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, SendError, Transmit};
+use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError, Sockets, Transmit};
 
 /// Forwards until it is ended from outside.
 pub fn run(listen: SocketAddr, backends: Vec<SocketAddr>) -> Result<(), String> {
     let options = SocketOptions { receive_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20 };
     let socket = open_udp(listen, &options).map_err(|error| format!("{listen}: {error}"))?;
     let doorbell = Doorbell::new().map_err(|error| error.to_string())?;
-    let opened = Engine::open(Choice::Poll, vec![socket], &Options::default(), &doorbell);
+    let sockets = Sockets { datagrams: vec![socket], ..Sockets::default() };
+    let opened = Engine::open(Choice::Poll, sockets, &Options::default(), &doorbell);
     let mut engine = opened.map_err(|error| error.to_string())?.engine;
     let mut forwarder = Forwarder { backends, next: 0, client: listen };
     loop {
@@ -32,7 +33,8 @@ const VIA: &[u8] =
     b"Via: SIP/2.0/UDP 127.0.0.1:5060;rport;branch=z9hG4bK0123456789a0123456789;vd=0123456789ab012345678\r\n";
 
 impl Handler for Forwarder {
-    fn datagram(&mut self, datagram: Datagram<'_>, outbox: &mut Outbox) {
+    fn datagram(&mut self, datagram: Datagram<'_>, out: &mut Output) {
+        let outbox = &mut out.datagrams;
         let message = datagram.bytes;
         let Some(line_end) = memchr::memchr(b'\n', message).map(|end| end + 1) else { return };
         let (first_line, rest) = message.split_at(line_end);

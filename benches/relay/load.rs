@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use viaduct::io::socket::{SocketOptions, open_udp};
-use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, SendError, Transmit};
+use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError, Sockets, Transmit};
 
 use crate::traffic::{Name, Requests, Step, TO_TAG, Traffic, sdp};
 
@@ -50,6 +50,7 @@ impl Load {
         let options =
             Options { send_slots: 8192, send_slot_bytes: 4096, receive_buffer_bytes: 4096, ..Options::default() };
         let doorbell = Doorbell::new().map_err(|error| error.to_string())?;
+        let sockets = Sockets { datagrams: sockets, ..Sockets::default() };
         let opened = Engine::open(Choice::Poll, sockets, &options, &doorbell).map_err(|error| error.to_string())?;
         Ok(Load { engine: opened.engine, agents: Agents::new(client, window) })
     }
@@ -59,7 +60,7 @@ impl Load {
         self.agents.restart(device, Traffic::Options);
         let deadline = Instant::now() + Duration::from_secs(5);
         while self.agents.answered == 0 && Instant::now() < deadline {
-            self.agents.begin(0, self.engine.outbox());
+            self.agents.begin(0, &mut self.engine.output().datagrams);
             self.turn_until(Instant::now() + TICK, |agents| agents.answered > 0);
         }
         let ready = self.agents.answered > 0;
@@ -78,7 +79,7 @@ impl Load {
     ) -> Seen {
         self.agents.restart(device, traffic);
         for slot in 0..self.agents.slots.len() as u16 {
-            self.agents.begin(slot, self.engine.outbox());
+            self.agents.begin(slot, &mut self.engine.output().datagrams);
         }
         self.turn_until(Instant::now() + warm_up, |_| false);
         self.agents.round_trips_ns.reset();
@@ -109,7 +110,7 @@ impl Load {
             }
             self.engine.turn(&mut self.agents, Some(TICK)).expect("the engine works");
             if now >= tick {
-                self.agents.give_up_late_ones(now, self.engine.outbox());
+                self.agents.give_up_late_ones(now, &mut self.engine.output().datagrams);
                 tick = now + TICK;
             }
         }
@@ -141,7 +142,8 @@ struct Exchange {
 }
 
 impl Handler for Agents {
-    fn datagram(&mut self, datagram: Datagram<'_>, outbox: &mut Outbox) {
+    fn datagram(&mut self, datagram: Datagram<'_>, out: &mut Output) {
+        let outbox = &mut out.datagrams;
         self.received += 1;
         match datagram.socket {
             CLIENT => self.response(datagram.bytes, outbox),

@@ -6,15 +6,16 @@
 //! turn.
 
 use std::io;
-use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::control::drops_since;
-use super::{Doorbell, Handler, Options, Outbox, SendError, Turn};
+use super::handler::Silent;
+use super::{Doorbell, Handler, Options, Outbox, Output, Sockets, Streams, Turn};
 
 mod receive;
 mod send;
+mod streams;
 
 use receive::Batch;
 use send::Queue;
@@ -28,7 +29,8 @@ pub(crate) struct Poll {
     events: Vec<libc::epoll_event>,
     batch: Batch,
     queue: Queue,
-    outbox: Outbox,
+    streams: streams::Driver,
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,45 +43,62 @@ struct Member {
 
 impl Poll {
     /// Maps the buffers and watches the sockets. Errors are shortages of descriptors and memory.
-    pub(crate) fn open(sockets: &[UdpSocket], options: &Options, doorbell: &Doorbell) -> io::Result<Self> {
-        let epoll = epoll()?;
-        for (index, socket) in sockets.iter().enumerate() {
+    pub(crate) fn open(sockets: &Sockets, options: &Options, doorbell: &Doorbell) -> io::Result<Self> {
+        let Sockets { datagrams, listeners } = sockets;
+        let (epoll, streams) = (epoll()?, streams::Driver::open(listeners, &options.streams)?);
+        for (index, socket) in datagrams.iter().enumerate() {
             watch(&epoll, socket.as_raw_fd(), index)?;
         }
-        watch(&epoll, doorbell.descriptor(), sockets.len())?;
-        let members = sockets.iter().map(|socket| Member { descriptor: socket.as_raw_fd(), drops: 0 });
+        watch(&epoll, doorbell.descriptor(), datagrams.len())?;
+        watch(&epoll, streams.descriptor(), datagrams.len() + 1)?;
+        let members = datagrams.iter().map(|socket| Member { descriptor: socket.as_raw_fd(), drops: 0 });
+        let outbox = Outbox::new(options.send_slots, options.send_slot_bytes)?;
         Ok(Self {
             epoll,
             sockets: members.collect(),
             doorbell: doorbell.clone(),
-            events: vec![libc::epoll_event { events: 0, u64: 0 }; sockets.len() + 1],
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; datagrams.len() + 2],
             batch: Batch::new(options.receive_buffers, options.receive_buffer_bytes)?,
-            queue: Queue::new(options.send_slots, sockets.len()),
-            outbox: Outbox::new(options.send_slots, options.send_slot_bytes)?,
+            queue: Queue::new(options.send_slots, datagrams.len()),
+            streams,
+            output: Output { datagrams: outbox, streams: Streams::new(&options.streams) },
         })
     }
 
-    pub(crate) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    pub(crate) fn output(&mut self) -> &mut Output {
+        &mut self.output
     }
 
-    /// Sends what was staged since the last turn, waits, takes one batch from each ready socket, and
-    /// sends what that staged.
+    pub(crate) fn stop_accepting(&mut self) {
+        self.streams.stop_accepting();
+    }
+
+    /// Sends what was staged since the last turn, waits, takes one batch from each ready socket and one piece from
+    /// each ready connection, and sends what that staged.
     pub(crate) fn turn(&mut self, handler: &mut impl Handler, timeout: Option<Duration>) -> io::Result<Turn> {
         let mut turn = Turn::default();
         self.flush(handler);
+        self.streams.tend(handler, &mut self.output);
+        let timeout = self.timeout(timeout);
         let ready = self.wait(timeout, &mut turn)?;
         turn.completions = ready as u32;
         for index in 0..ready {
-            let socket = self.events[index].u64 as usize;
-            if socket < self.sockets.len() {
-                self.receive(socket, handler, &mut turn);
-            } else {
-                self.doorbell.drain();
+            let member = self.events[index].u64 as usize;
+            match member.checked_sub(self.sockets.len()) {
+                None => self.receive(member, handler, &mut turn),
+                Some(0) => self.doorbell.drain(),
+                Some(_) => self.streams.deliver(handler, &mut self.output, &mut turn)?,
             }
         }
         self.flush(handler);
+        self.streams.tend(handler, &mut self.output);
         Ok(turn)
+    }
+
+    /// How long to wait: not at all while there is something left to do.
+    fn timeout(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let staged = self.output.datagrams.has_staged() || self.output.streams.has_listed();
+        if staged { Some(Duration::ZERO) } else { self.streams.limit(timeout) }
     }
 
     fn wait(&mut self, timeout: Option<Duration>, turn: &mut Turn) -> io::Result<usize> {
@@ -99,7 +118,7 @@ impl Poll {
 
     /// Handles one batch of a socket. Slots are made free first if the answers might lack them.
     fn receive(&mut self, socket: usize, handler: &mut impl Handler, turn: &mut Turn) {
-        if self.outbox.available() < self.batch.capacity() {
+        if self.output.datagrams.available() < self.batch.capacity() {
             self.flush(handler);
         }
         let member = &mut self.sockets[socket];
@@ -115,17 +134,17 @@ impl Poll {
                 continue;
             };
             turn.datagrams += 1;
-            handler.datagram(datagram, &mut self.outbox);
+            handler.datagram(datagram, &mut self.output);
         }
     }
 
     fn flush(&mut self, handler: &mut impl Handler) {
-        if !self.outbox.has_staged() {
+        if !self.output.datagrams.has_staged() {
             return;
         }
         let sockets = &self.sockets;
         let descriptor = |socket: usize| sockets.get(socket).map(|member| member.descriptor);
-        self.queue.flush(&mut self.outbox, descriptor, |(tag, failure)| match failure {
+        self.queue.flush(&mut self.output.datagrams, descriptor, |(tag, failure)| match failure {
             None => handler.sent(tag),
             Some(error) => handler.send_failed(tag, error),
         });
@@ -134,17 +153,9 @@ impl Poll {
 
 impl Drop for Poll {
     fn drop(&mut self) {
+        self.streams.tend(&mut Silent, &mut self.output);
         self.flush(&mut Silent);
     }
-}
-
-/// Hears the outcomes when no one else is left to.
-struct Silent;
-
-impl Handler for Silent {
-    fn datagram(&mut self, _: super::Datagram<'_>, _: &mut Outbox) {}
-    fn sent(&mut self, _: u16) {}
-    fn send_failed(&mut self, _: u16, _: SendError) {}
 }
 
 fn epoll() -> io::Result<OwnedFd> {

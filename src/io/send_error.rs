@@ -1,9 +1,9 @@
-//! Why the kernel refused one datagram.
+//! Why one datagram, or one piece of a stream, was not sent.
 
 use std::fmt;
 
-/// What became of a datagram that did not go out. It concerns this datagram alone: the socket and
-/// everything else staged on it go on.
+/// What became of a datagram, or a tagged piece of a stream, that did not go out. A datagram's concerns it alone: the
+/// socket and everything else staged on it go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SendError {
     /// The send buffer of the socket, or the queue of the device, was full. The datagram is dropped
@@ -17,11 +17,14 @@ pub enum SendError {
     TooLong,
     /// Anything else: an address that is not ours to send from, a socket that does not exist.
     Other,
+    /// The connection ended before the kernel had taken the whole piece. Only with streams.
+    ConnectionClosed,
 }
 
 impl SendError {
     /// All of them, in the order of [`SendError::index`].
-    pub const ALL: [Self; 5] = [Self::WouldBlock, Self::Unreachable, Self::NotPermitted, Self::TooLong, Self::Other];
+    pub const ALL: [Self; 6] =
+        [Self::WouldBlock, Self::Unreachable, Self::NotPermitted, Self::TooLong, Self::Other, Self::ConnectionClosed];
 
     /// The position in [`SendError::ALL`], for a table of counters.
     pub const fn index(self) -> usize {
@@ -36,6 +39,7 @@ impl SendError {
             Self::NotPermitted => "not_permitted",
             Self::TooLong => "too_long",
             Self::Other => "other",
+            Self::ConnectionClosed => "connection_closed",
         }
     }
 

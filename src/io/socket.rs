@@ -1,4 +1,4 @@
-//! Opens UDP sockets with the options that the engines rely on.
+//! Opens sockets with the options that the engines rely on.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -6,7 +6,12 @@ use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Buffer sizes of a socket, in bytes of kernel memory (a datagram of 500 bytes takes about 1,280).
+mod tcp;
+
+pub(crate) use tcp::open_outgoing;
+pub use tcp::{Keepalive, StreamSocketOptions, claim_tcp, open_tcp};
+
+/// Buffer sizes of a UDP socket, in bytes of kernel memory (a datagram of 500 bytes takes about 1,280).
 /// Zero keeps the kernel's default (`net.core.rmem_default`, `wmem_default`; usually 212,992).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketOptions {

@@ -1,5 +1,5 @@
 //! The engine on io_uring: one multishot receive per socket into provided buffers, sends in batches,
-//! one system call per turn.
+//! one system call per turn. Streams are in `streams`; what follows is about datagrams.
 //!
 //! Letting every send post a completion looks simpler than inferring success. Those completions would
 //! end the wait of the turn that submits them, for one system call more per batch. With `MSG_DONTWAIT`
@@ -7,7 +7,6 @@
 //! call, and after the completion queue has been emptied, a slot that posted nothing was taken.
 
 use std::io;
-use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -16,16 +15,18 @@ use io_uring::types::Fixed;
 use io_uring::{SubmissionQueue, cqueue, opcode};
 
 use super::control::drops_since;
+use super::handler::Silent;
 use super::outbox::Wire;
-use super::{Doorbell, Handler, Options, Outbox, SendError, Turn, Unavailable};
+use super::{Doorbell, Handler, Options, Outbox, Output, SendError, Sockets, Streams, Turn, Unavailable};
 
 mod buffers;
 mod message;
 mod operation;
 mod probe;
 mod ring;
+mod streams;
 
-use buffers::{Buffers, GROUP};
+use buffers::{Buffers, GROUP, STREAM_GROUP};
 use operation::Operation;
 pub use probe::probe;
 use ring::{Ring, Wait};
@@ -39,7 +40,8 @@ pub(crate) struct Uring {
     header: Box<libc::msghdr>,
     receivers: Vec<Receiver>,
     bell: Bell,
-    outbox: Outbox,
+    streams: streams::Driver,
+    output: Output,
     /// Slots pushed and not settled, in the order pushed.
     in_flight: Vec<u16>,
     /// Filled buffers of the round, in the order received. No longer than there are buffers.
@@ -75,37 +77,46 @@ struct Arrival {
 
 impl Uring {
     /// Builds the ring and registers sockets and buffers. Receives are armed by the first turn.
-    pub(crate) fn open(sockets: &[UdpSocket], options: &Options, doorbell: &Doorbell) -> Result<Self, Unavailable> {
-        let ring = Ring::open(sockets.len(), options)?;
-        let mut files: Vec<_> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+    pub(crate) fn open(sockets: &Sockets, options: &Options, doorbell: &Doorbell) -> Result<Self, Unavailable> {
+        let Sockets { datagrams, listeners } = sockets;
+        let ring = Ring::open(datagrams.len() + listeners.len(), options)?;
+        let mut files: Vec<_> = datagrams.iter().map(AsRawFd::as_raw_fd).collect();
         files.push(doorbell.descriptor());
+        files.extend(listeners.iter().map(AsRawFd::as_raw_fd));
         ring.submitter()
             .register_files(&files)
             .map_err(|error| Unavailable::at("registering sockets with io_uring", error))?;
         let bytes = message::prefixed(options.receive_buffer_bytes);
-        let buffers = Buffers::open(&ring.submitter(), options.receive_buffers, bytes)
+        let buffers = Buffers::open(&ring.submitter(), GROUP, options.receive_buffers, bytes)
             .map_err(|error| Unavailable::at("registering receive buffers", error))?;
         let outbox = Outbox::new(options.send_slots, options.send_slot_bytes)
             .map_err(|error| Unavailable::at("mapping send slots", error))?;
+        let streams = streams::Driver::open(&ring, listeners, datagrams.len() + 1, &options.streams)?;
         Ok(Self {
             ring,
             buffers,
             header: Box::new(message::header()),
-            receivers: vec![Receiver::default(); sockets.len()],
+            receivers: vec![Receiver::default(); datagrams.len()],
             bell: Bell::new(doorbell),
-            outbox,
+            streams,
+            output: Output { datagrams: outbox, streams: Streams::new(&options.streams) },
             in_flight: Vec::with_capacity(options.send_slots.into()),
             arrivals: Vec::with_capacity(options.receive_buffers.into()),
         })
     }
 
-    pub(crate) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    pub(crate) fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    pub(crate) fn stop_accepting(&mut self) {
+        self.streams.stop_accepting();
     }
 
     /// A first round that may wait, then more for what one call of the kernel left over.
     pub(crate) fn turn(&mut self, handler: &mut impl Handler, timeout: Option<Duration>) -> io::Result<Turn> {
         let mut turn = Turn::default();
+        self.tend_streams(handler);
         self.round(handler, timeout, &mut turn)?;
         for _ in 1..ROUNDS_MAX {
             if !self.ring.has_work() {
@@ -124,17 +135,28 @@ impl Uring {
         let entered = self.ring.enter(wait);
         turn.rung |= self.bell.doorbell.unpark();
         entered?;
-        self.collect(turn);
-        self.settle(handler);
+        self.collect(turn)?;
+        if !self.ring.has_overflown() {
+            self.settle(handler);
+        }
         self.deliver(handler, turn);
         self.buffers.publish();
+        self.streams.deliver(handler, &mut self.output, turn);
         Ok(())
     }
 
-    /// Pushes all or nothing: while the kernel has not consumed earlier submissions, the sends must
-    /// stay the last ones in the queue, so that what is unconsumed tells which of them went.
-    fn push(&mut self, turn: &mut Turn) {
+    /// Once a turn, so that all that is queued on a connection within it leaves by one send.
+    fn tend_streams(&mut self, handler: &mut impl Handler) {
         if self.ring.unconsumed() == 0 {
+            self.streams.tend(&mut self.ring.submissions(), handler, &mut self.output);
+        }
+    }
+
+    /// Pushes all or nothing: while the kernel has not consumed earlier sends, further ones would not
+    /// stay the last ones in the queue, so that what is unconsumed tells which of them went. (Those of streams
+    /// come before them.)
+    fn push(&mut self, turn: &mut Turn) {
+        if self.in_flight.is_empty() {
             self.push_receives(turn);
             self.push_sends();
         }
@@ -159,18 +181,20 @@ impl Uring {
     fn push_sends(&mut self) {
         let mut queue = self.ring.submissions();
         let first = self.in_flight.len();
-        self.outbox.take_staged(&mut self.in_flight);
+        self.output.datagrams.take_staged(&mut self.in_flight);
         for &slot in &self.in_flight[first..] {
-            push(&mut queue, &send(slot, &self.outbox.wire(slot)));
+            push(&mut queue, &send(slot, &self.output.datagrams.wire(slot)));
         }
     }
 
     /// Waits only if all that there was to push has been pushed and no one has rung.
     fn wait(&mut self, timeout: Option<Duration>) -> Wait {
         let armed = self.bell.armed && self.receivers.iter().all(|receiver| receiver.armed);
-        if timeout == Some(Duration::ZERO) || !armed || self.outbox.has_staged() {
+        let staged = self.output.datagrams.has_staged() || self.output.streams.has_listed();
+        if timeout == Some(Duration::ZERO) || !armed || staged || !self.streams.is_ready() {
             return Wait::No;
         }
+        let timeout = self.streams.limit(timeout);
         if !self.bell.doorbell.park() {
             return Wait::No;
         }
@@ -181,13 +205,29 @@ impl Uring {
         }
     }
 
-    /// Empties the completion queue into `arrivals` and the slots' outcomes.
-    fn collect(&mut self, turn: &mut Turn) {
+    /// Takes all completions, with those that did not fit the queue: a send whose failure is among them must not
+    /// count as taken.
+    fn collect(&mut self, turn: &mut Turn) -> io::Result<()> {
+        self.empty(turn);
+        for _ in 0..OVERFLOWS_MAX {
+            if !self.ring.has_overflown() {
+                break;
+            }
+            self.ring.enter(Wait::No)?;
+            self.empty(turn);
+        }
+        Ok(())
+    }
+
+    /// Empties the completion queue into `arrivals`, the slots' outcomes and the events of streams.
+    fn empty(&mut self, turn: &mut Turn) {
         for entry in self.ring.completions() {
             turn.completions += 1;
             let result = entry.result();
             match Operation::of(entry.user_data()) {
-                Some(Operation::Send(slot)) if result < 0 => self.outbox.fail(slot, SendError::from_errno(-result)),
+                Some(Operation::Send(slot)) if result < 0 => {
+                    self.output.datagrams.fail(slot, SendError::from_errno(-result));
+                }
                 Some(Operation::Doorbell) => self.bell.armed = false,
                 Some(Operation::Receive(socket)) => {
                     if let Some(receiver) = self.receivers.get_mut(usize::from(socket)) {
@@ -199,6 +239,7 @@ impl Uring {
                         self.arrivals.push(Arrival { socket, buffer, length: u32::try_from(result).unwrap_or(0) });
                     }
                 }
+                Some(Operation::Stream(operation)) => self.streams.note(operation, &entry),
                 Some(Operation::Send(_)) | None => {}
             }
         }
@@ -209,7 +250,7 @@ impl Uring {
         let unconsumed = self.ring.unconsumed().min(self.in_flight.len());
         let consumed = self.in_flight.len() - unconsumed;
         for slot in self.in_flight.drain(..consumed) {
-            match self.outbox.release(slot) {
+            match self.output.datagrams.release(slot) {
                 (tag, None) => handler.sent(tag),
                 (tag, Some(error)) => handler.send_failed(tag, error),
             }
@@ -232,7 +273,7 @@ impl Uring {
                 turn.kernel_drops += drops_since(&mut receiver.drops, drops);
             }
             turn.datagrams += 1;
-            handler.datagram(datagram, &mut self.outbox);
+            handler.datagram(datagram, &mut self.output);
         }
     }
 }
@@ -241,6 +282,7 @@ impl Drop for Uring {
     /// Without this the kernel takes the ring down later, in its own time, and keeps the ports until
     /// then (measured: 40 to 68 ms).
     fn drop(&mut self) {
+        self.tend_streams(&mut Silent);
         self.push_sends();
         let _ = self.ring.enter(Wait::No);
         if !self.quiesce() {
@@ -248,6 +290,7 @@ impl Drop for Uring {
         }
         let submitter = self.ring.submitter();
         let _ = submitter.unregister_buf_ring(GROUP);
+        let _ = submitter.unregister_buf_ring(STREAM_GROUP);
         let _ = submitter.unregister_files();
     }
 }
@@ -256,10 +299,13 @@ impl Uring {
     /// Ends all receives and waits for their last completions: before those, the kernel still holds
     /// our memory and the sockets. False if they do not come.
     fn quiesce(&mut self) -> bool {
-        for _ in 0..QUIESCE_ROUNDS_MAX {
-            self.collect(&mut Turn::default());
+        // One call of the kernel posts some tens of completions.
+        for _ in 0..QUIESCE_ROUNDS_MAX + self.streams.operations() {
+            let _ = self.collect(&mut Turn::default());
             self.arrivals.clear();
-            if !self.bell.armed && self.receivers.iter().all(|receiver| !receiver.armed) {
+            self.streams.discard();
+            let streams_done = self.streams.operations() == 0;
+            if streams_done && !self.bell.armed && self.receivers.iter().all(|receiver| !receiver.armed) {
                 return true;
             }
             self.ring.cancel_all();
@@ -271,7 +317,9 @@ impl Uring {
     /// The kernel did not confirm that it is done with our memory, so it must stay mapped.
     fn leak(&mut self) {
         self.buffers.leak();
-        self.outbox.leak();
+        self.output.datagrams.leak();
+        self.output.streams.leak();
+        self.streams.leak();
         Box::leak(std::mem::take(&mut self.bell.count));
     }
 }
@@ -294,6 +342,9 @@ impl Bell {
 /// a turn handles a few hundred (measured: 264): enough to spread its fixed cost, and half a
 /// millisecond of work at most.
 const ROUNDS_MAX: u32 = 4;
+
+/// How often a completion queue that was too short is emptied and filled again before datagrams are handled.
+const OVERFLOWS_MAX: u32 = 16;
 
 /// How long the outcome of the last sends before a lull may stay unreported: they leave as the wait begins, but are
 /// settled when it ends.
@@ -328,7 +379,7 @@ fn send(slot: u16, wire: &Wire) -> Entry {
 
 /// False if the queue is full, which its size rules out.
 fn push(queue: &mut SubmissionQueue<'_>, entry: &Entry) -> bool {
-    // SAFETY: entries are made by `receive`, `send` and `Bell::read`. What they point to belongs to
+    // SAFETY: entries are made by `receive`, `send`, `Bell::read` and `streams`. What they point to belongs to
     // the engine, does not move, and is not reused before their completion; the engine cancels them
     // before it drops or else leaks it.
     unsafe { queue.push(entry) }.is_ok()

@@ -230,6 +230,7 @@ fn send_error_label(error: SendError) -> &'static str {
         SendError::NotPermitted => "send_not_permitted",
         SendError::TooLong => "send_too_long",
         SendError::Other => "send_other",
+        SendError::ConnectionClosed => "send_connection_closed",
     }
 }
 

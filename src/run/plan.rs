@@ -99,6 +99,7 @@ pub fn engine_options(settings: &Settings) -> Options {
         receive_buffer_bytes: settings.receive_buffer_bytes,
         send_slots: settings.send_slots,
         send_slot_bytes: 65_535,
+        ..Options::default()
     }
 }
 

@@ -12,7 +12,7 @@ use std::{fmt, io};
 use core_affinity::CoreId;
 use crossbeam::channel::{Sender, bounded};
 
-use crate::io::{Choice, Doorbell, Engine, Options, Unavailable};
+use crate::io::{Choice, Doorbell, Engine, Options, Sockets, Unavailable};
 use crate::metrics::cells::ShardCells;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::snapshot::Snapshot;
@@ -116,7 +116,8 @@ fn run(plan: Plan, doorbell: &Doorbell, stop: &AtomicBool, report: &Sender<Start
     {
         tracing::warn!(shard = plan.number, core = core.id, "the shard could not be pinned to its core");
     }
-    let opened = match Engine::open(plan.choice, plan.sockets, &plan.options, doorbell) {
+    let sockets = Sockets { datagrams: plan.sockets, listeners: Vec::new() };
+    let opened = match Engine::open(plan.choice, sockets, &plan.options, doorbell) {
         Ok(opened) => opened,
         Err(unavailable) => return drop(report.send(Err(unavailable))),
     };

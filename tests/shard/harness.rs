@@ -7,7 +7,7 @@ use std::time::Duration;
 use viaduct::balance::backend::{Backend, Weight};
 use viaduct::balance::pool::Pool;
 use viaduct::io::socket::{SocketOptions, open_udp};
-use viaduct::io::{Choice, Doorbell, Engine, Options, probe};
+use viaduct::io::{Choice, Doorbell, Engine, Options, Sockets, probe};
 use viaduct::metrics::cells::{Dropped, ShardCells};
 use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
@@ -50,7 +50,13 @@ impl Bench {
         let snapshot = Snapshot::new(vec![listener], Pool::new(vec![member]).unwrap(), keys, Policy::default());
         let snapshot = snapshot.with_latency(Instance(7));
         let exchange = Arc::new(Exchange::default());
-        let opened = Engine::open(choice, vec![socket], options, &Doorbell::new().unwrap()).unwrap();
+        let opened = Engine::open(
+            choice,
+            Sockets { datagrams: vec![socket], ..Sockets::default() },
+            options,
+            &Doorbell::new().unwrap(),
+        )
+        .unwrap();
         let cells = Arc::new(ShardCells::new(opened.kind, false, 1));
         let shard = Shard::new(opened.engine, Arc::new(snapshot), exchange.clone(), cells.clone());
         Bench { shard, cells, exchange, client, backend, address }

@@ -12,8 +12,11 @@ use io_uring::types::BufRingEntry;
 
 use crate::io::region::{Region, stride};
 
-/// The only group of buffers; all sockets of an engine share it.
+/// The group of buffers that all UDP sockets of an engine share.
 pub(crate) const GROUP: u16 = 0;
+
+/// The group of buffers that all its connections share.
+pub(crate) const STREAM_GROUP: u16 = 1;
 
 /// Buffers of equal size, all registered with one ring. Each is either the kernel's or, between its
 /// completion and the drop of its [`Lease`], ours. They are used in turn, first in, first out.
@@ -31,9 +34,9 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Makes and registers `count` (a power of two to 32,768) buffers of `bytes` each. Errors:
+    /// Makes and registers `count` (a power of two to 32,768) buffers of `bytes` each as `group`. Errors:
     /// `EINVAL` on kernels before 5.19, `ENOMEM` for want of locked memory.
-    pub(crate) fn open(submitter: &Submitter<'_>, count: u16, bytes: usize) -> io::Result<Self> {
+    pub(crate) fn open(submitter: &Submitter<'_>, group: u16, count: u16, bytes: usize) -> io::Result<Self> {
         let stride = stride(bytes);
         let mut buffers = Self {
             entries: Region::zeroed(usize::from(count) * size_of::<BufRingEntry>())?,
@@ -47,7 +50,7 @@ impl Buffers {
         let address = buffers.entries.at(0) as u64;
         // SAFETY: the region holds `count` entries and outlives the registration: the engine
         // unregisters it before it drops the buffers, or leaks them.
-        unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0) }?;
+        unsafe { submitter.register_buf_ring_with_flags(address, count, group, 0) }?;
         (0..count).for_each(|id| buffers.give(id));
         buffers.publish();
         Ok(buffers)

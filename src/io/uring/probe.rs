@@ -28,7 +28,7 @@ pub fn probe(options: &Options) -> Result<(), Unavailable> {
     let mut ring = Ring::open(SOCKETS, &options)?;
     check_operations(&ring)?;
     let bytes = message::prefixed(options.receive_buffer_bytes);
-    let mut buffers = Buffers::open(&ring.submitter(), options.receive_buffers, bytes)
+    let mut buffers = Buffers::open(&ring.submitter(), GROUP, options.receive_buffers, bytes)
         .map_err(|error| Unavailable::at("registering receive buffers", error))?;
     let result = receive(&mut ring, options.receive_buffers.min(2).into());
     if !end(&mut ring) {
@@ -50,6 +50,10 @@ fn check_operations(ring: &Ring) -> Result<(), Unavailable> {
         (opcode::Send::CODE, "looking for IORING_OP_SEND"),
         (opcode::SendMsg::CODE, "looking for IORING_OP_SENDMSG"),
         (opcode::Read::CODE, "looking for IORING_OP_READ"),
+        (opcode::RecvMulti::CODE, "looking for IORING_OP_RECV"),
+        (opcode::AcceptMulti::CODE, "looking for IORING_OP_ACCEPT"),
+        (opcode::Connect::CODE, "looking for IORING_OP_CONNECT"),
+        (opcode::AsyncCancel2::CODE, "looking for IORING_OP_ASYNC_CANCEL"),
     ];
     match needed.iter().find(|(code, _)| !probe.is_supported(*code)) {
         Some((_, step)) => Err(Unavailable::missing(step)),

@@ -26,20 +26,22 @@ pub(crate) enum Wait {
 }
 
 impl Ring {
-    /// Builds a ring for `sockets` receivers and the sizes of `options`.
+    /// Builds a ring for `sockets` receivers and listeners and the sizes of `options`.
     ///
-    /// The submission queue has room for all send slots, all receivers and the doorbell at once, so a
-    /// push never fails. The completion queue has room for everything that can complete before it is
-    /// emptied: a completion per buffer (buffers go back only after the queue has been emptied), the
-    /// end of each receive, a failure per slot, and the doorbell. So it cannot overflow, which would
-    /// end multishot receives and break the accounting of sends.
+    /// The submission queue has room for all send slots, all receivers and listeners, the doorbell and
+    /// what streams push in a turn at once, so a push never fails. The completion queue has room for
+    /// everything of datagrams that can complete before it is emptied: a completion per buffer (buffers
+    /// go back only after the queue has been emptied), the end of each receive, a failure per slot, and
+    /// the doorbell; and for the buffers and submissions of streams. Many connections can complete more
+    /// than that. The kernel then keeps what does not fit and says so by [`Ring::has_overflown`].
     ///
     /// Errors: `EPERM` or `ENOSYS` where it is forbidden, `ENOMEM` for want of locked memory, `EINVAL`
     /// on kernels before 6.1.
     pub(crate) fn open(sockets: usize, options: &Options) -> Result<Self, Unavailable> {
         let receivers = u32::try_from(sockets).unwrap_or(u32::MAX / 4);
-        let operations = u32::from(options.send_slots) + receivers + 1;
-        let completions = operations + u32::from(options.receive_buffers) + SPARE_COMPLETIONS;
+        let operations = u32::from(options.send_slots) + receivers + 1 + STREAM_SUBMISSIONS_MAX;
+        let buffers = u32::from(options.receive_buffers) + u32::from(options.streams.receive_buffers);
+        let completions = operations + buffers + SPARE_COMPLETIONS;
         let entries = operations.next_power_of_two();
         IoUring::builder()
             .setup_single_issuer()
@@ -71,6 +73,11 @@ impl Ring {
     /// How many submissions the kernel has not consumed; the ones pushed last.
     pub(crate) fn unconsumed(&mut self) -> usize {
         self.0.submission().len()
+    }
+
+    /// Whether the kernel holds completions that did not fit. The next [`Ring::enter`] posts them.
+    pub(crate) fn has_overflown(&mut self) -> bool {
+        self.0.submission().cq_overflow()
     }
 
     /// Whether the kernel has completions that it will post in the next [`Ring::enter`]. One call
@@ -121,6 +128,10 @@ impl std::fmt::Debug for Ring {
             .finish()
     }
 }
+
+/// How many operations streams submit in one turn. What is beyond that waits for the next. With the default sizes
+/// the queues are as large without it.
+pub(crate) const STREAM_SUBMISSIONS_MAX: u32 = 512;
 
 /// For the doorbell, whose read may complete and be pushed again before the queue is emptied.
 const SPARE_COMPLETIONS: u32 = 8;

@@ -1,5 +1,4 @@
-//! Both engines against the kernel's real sockets, on loopback. Each test runs on each engine; where
-//! io_uring is not to be had, that half is skipped with a line that says so.
+//! Datagrams on both engines.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
@@ -7,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use viaduct::io::socket::{SocketOptions, open_udp};
 use viaduct::io::{
-    Choice, Datagram, Doorbell, Engine, EngineKind, Handler, Options, Outbox, SendError, Transmit, Turn, probe,
+    Choice, Datagram, Doorbell, Engine, EngineKind, Handler, Options, Output, SendError, Sockets, Transmit, Turn, probe,
 };
+
+use crate::{PATIENCE, descriptors, on_each_engine};
 
 #[test]
 fn a_datagram_is_echoed_over_ipv4_and_ipv6() {
@@ -192,7 +193,7 @@ fn a_length_beyond_the_slot_sends_nothing_and_fails() {
         let mut bench = Bench::open(choice, &["127.0.0.1:0"], &options).unwrap();
         let client = client("127.0.0.1:0");
         let good = client.local_addr().unwrap();
-        let mut slot = bench.engine.outbox().reserve().unwrap();
+        let mut slot = bench.engine.output().datagrams.reserve().unwrap();
         assert_eq!(slot.buffer().len(), 10);
         slot.send(11, transmit(0, good));
         bench.stage(b"next", transmit(1, good));
@@ -212,7 +213,7 @@ fn every_send_is_reported_once_and_in_order() {
         let good = client.local_addr().unwrap();
         let mut tag = 0;
         while tag < 2000 {
-            while tag < 2000 && bench.engine.outbox().available() > 0 {
+            while tag < 2000 && bench.engine.output().datagrams.available() > 0 {
                 // Every seventh is too long for IPv4.
                 let length = if tag % 7 == 0 { 65_520 } else { 2 };
                 bench.stage(&vec![1; length], transmit(tag, good));
@@ -227,7 +228,7 @@ fn every_send_is_reported_once_and_in_order() {
             assert_eq!(failure.is_some(), index % 7 == 0);
         }
         assert_eq!(bench.log.outcomes.len(), 2000);
-        assert_eq!(bench.engine.outbox().available(), 48);
+        assert_eq!(bench.engine.output().datagrams.available(), 48);
     });
 }
 
@@ -240,10 +241,10 @@ fn an_outbox_without_free_slots_says_so_and_recovers() {
         for tag in 0..4 {
             bench.stage(b"x", transmit(tag, client.local_addr().unwrap()));
         }
-        assert!(bench.engine.outbox().reserve().is_none());
+        assert!(bench.engine.output().datagrams.reserve().is_none());
         bench.turn(Duration::ZERO);
-        assert_eq!(bench.engine.outbox().available(), 4);
-        assert!(bench.engine.outbox().reserve().is_some());
+        assert_eq!(bench.engine.output().datagrams.available(), 4);
+        assert!(bench.engine.output().datagrams.reserve().is_some());
         assert_eq!(bench.log.outcomes.len(), 4);
     });
 }
@@ -336,7 +337,7 @@ fn datagrams_that_the_kernel_dropped_are_counted() {
 #[test]
 fn auto_takes_the_ring_exactly_where_the_probe_says_so() {
     let doorbell = Doorbell::new().unwrap();
-    let opened = Engine::open(Choice::Auto, Vec::new(), &Options::default(), &doorbell).unwrap();
+    let opened = Engine::open(Choice::Auto, Sockets::default(), &Options::default(), &doorbell).unwrap();
     match probe(&Options::default()) {
         Ok(()) => assert_eq!(opened.kind, EngineKind::Uring),
         Err(_) => assert_eq!(opened.kind, EngineKind::Poll),
@@ -352,17 +353,6 @@ fn a_probe_leaves_nothing_behind() {
     }
     // Other tests open and close sockets meanwhile, but not as many as a leak would.
     assert!(descriptors() < before + 40);
-}
-
-/// Longer than anything takes, for what would otherwise hang.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-fn on_each_engine(test: impl Fn(Choice)) {
-    test(Choice::Poll);
-    match probe(&Options::default()) {
-        Ok(()) => test(Choice::Uring),
-        Err(unavailable) => eprintln!("SKIPPED on io_uring: {unavailable}"),
-    }
 }
 
 /// An engine with a handler that writes down all it is told.
@@ -408,7 +398,8 @@ impl Bench {
 
     fn over(choice: Choice, sockets: Vec<UdpSocket>, options: &Options) -> Self {
         let doorbell = Doorbell::new().unwrap();
-        let opened = Engine::open(choice, sockets, options, &doorbell).unwrap();
+        let opened =
+            Engine::open(choice, Sockets { datagrams: sockets, ..Sockets::default() }, options, &doorbell).unwrap();
         let addresses = opened.engine.sockets().iter();
         Self {
             addresses: addresses.map(|socket| socket.local_addr().unwrap()).collect(),
@@ -421,7 +412,7 @@ impl Bench {
     }
 
     fn stage(&mut self, bytes: &[u8], transmit: Transmit) {
-        let mut slot = self.engine.outbox().reserve().expect("a free slot");
+        let mut slot = self.engine.output().datagrams.reserve().expect("a free slot");
         slot.buffer()[..bytes.len()].copy_from_slice(bytes);
         slot.send(bytes.len(), transmit);
     }
@@ -446,7 +437,7 @@ impl Bench {
 }
 
 impl Handler for Log {
-    fn datagram(&mut self, datagram: Datagram<'_>, outbox: &mut Outbox) {
+    fn datagram(&mut self, datagram: Datagram<'_>, out: &mut Output) {
         self.arrivals.push(Arrival {
             socket: datagram.socket,
             peer: datagram.peer,
@@ -455,7 +446,7 @@ impl Handler for Log {
             truncated: datagram.truncated,
         });
         if self.echo {
-            let mut slot = outbox.reserve().expect("a free slot");
+            let mut slot = out.datagrams.reserve().expect("a free slot");
             slot.buffer()[..datagram.bytes.len()].copy_from_slice(datagram.bytes);
             let answer = Transmit { socket: datagram.socket, to: datagram.peer, from: datagram.local, tag: 0 };
             slot.send(datagram.bytes.len(), answer);
@@ -509,8 +500,4 @@ fn receive(client: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let (length, peer) = client.recv_from(&mut bytes).unwrap();
     bytes.truncate(length);
     (bytes, peer)
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
