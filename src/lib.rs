@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | [`sip`] | what does the protocol say? | nothing |
 //! | [`balance`] | which backend? | nothing |
+//! | [`frame`] | how do bytes of a stream become messages? | `sip` |
 //! | [`io`] | how do bytes get in and out? | nothing |
 //! | [`proxy`] | what do we do with this message? | `sip`, `balance` |
 //! | [`metrics`] | what can I see? | `proxy`, `sip`, `balance`, `io` |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod explain;
+pub mod frame;
 pub mod io;
 pub mod metrics;
 pub mod proxy;

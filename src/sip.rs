@@ -3,6 +3,7 @@
 //! | module | section |
 //! | --- | --- |
 //! | [`scan`] | §7, §7.3.1, §25.1: one pass over the head that notes where the headers stand that routing needs |
+//! | [`extent`] | §18.3: how far a message on a stream reaches |
 //! | [`start_line`] | §7.1, §7.2: request line, status line |
 //! | [`header`] | §7.3.3, §20: the names that are noted, their compact forms, and the small values (CSeq, tags, numbers) |
 //! | [`via`] | §20.42, §18.2, RFC 3581: Via values, `received` and `rport` |
@@ -17,6 +18,7 @@
 //! of a message is of no concern to routing, so parsing it is most of the cost.
 
 pub mod draft;
+pub mod extent;
 pub mod header;
 pub mod reply;
 pub mod route;

@@ -23,6 +23,29 @@ pub struct Field {
     pub value: Span,
 }
 
+impl Field {
+    /// The header that begins on `line`, which stands at `start` without its line end; the next line stands at `next`. Its
+    /// value begins `value_at` bytes into it.
+    #[inline]
+    pub(super) fn on_line(name: HeaderName, line: &[u8], start: usize, next: usize, value_at: usize) -> Self {
+        let value = Span::new(start + value_at, start + end_of_text(line));
+        Field { name, line: Span::new(start, next), value }
+    }
+
+    /// Takes in a continuation line, given as to [`Field::on_line`] (§7.3.1).
+    pub(super) fn fold(&mut self, line: &[u8], start: usize, next: usize) {
+        self.line.end = next as u32;
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        if self.value.is_empty() {
+            let blanks = line.len() - line.trim_ascii_start().len();
+            self.value.start = (start + blanks) as u32;
+        }
+        self.value.end = (start + line.trim_ascii_end().len()) as u32;
+    }
+}
+
 /// The head of one message: its first line and its noted headers. Made once and used for message after message, so
 /// that its three kilobytes are neither laid out nor copied anew.
 #[derive(Debug)]
@@ -110,8 +133,7 @@ impl Head {
         let Some((name, name_len)) = name::recognise(&message[start..]) else { return Ok(false) };
         let line = without_cr(&message[start..end]);
         let Some(value_at) = name::value_start(line, name_len) else { return Ok(false) };
-        let value = Span::new(start + value_at, start + end_of_text(line));
-        let field = Field { name, line: Span::new(start, end + 1), value };
+        let field = Field::on_line(name, line, start, end + 1, value_at);
         self.fields.try_push(field).map_err(|_| Unreadable::TooManyHeaders)?;
         let first = &mut self.first[name as usize];
         if *first == 0 {
@@ -122,19 +144,11 @@ impl Head {
         Ok(true)
     }
 
-    /// Takes a continuation line into the header above it (§7.3.1).
+    /// Takes a continuation line into the header above it.
     fn fold(&mut self, line: &[u8], start: usize, next: usize) {
-        let Some(field) = self.fields.last_mut() else { return };
-        field.line.end = next as u32;
-        let text = line.trim_ascii();
-        if text.is_empty() {
-            return;
+        if let Some(field) = self.fields.last_mut() {
+            field.fold(line, start, next);
         }
-        if field.value.is_empty() {
-            let blanks = line.len() - line.trim_ascii_start().len();
-            field.value.start = (start + blanks) as u32;
-        }
-        field.value.end = (start + line.trim_ascii_end().len()) as u32;
     }
 
     /// The first header of that name.
@@ -191,7 +205,8 @@ fn end_of_text(line: &[u8]) -> usize {
     }
 }
 
-fn without_cr(line: &[u8]) -> &[u8] {
+/// A line without the carriage return at its end.
+pub(super) fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 

@@ -135,6 +135,20 @@ pub(super) fn parse(line: &[u8], at: usize) -> Option<StartLine> {
     parse_request(line, at)
 }
 
+/// The longest first line on a stream: ten times what user agents write.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// The longest first word on a stream: a method (§7.1) or a version. IANA's registry has none above 9 bytes.
+const MAX_WORD_BYTES: usize = 64;
+
+/// Whether a stream's first line may begin with these bytes, of which none is a line feed. What may not is known after its
+/// first byte (TLS), its first word, or [`MAX_LINE_BYTES`].
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let begins = bytes.first().is_none_or(|first| is_token(*first));
+    let word_ends = bytes.iter().take(MAX_WORD_BYTES + 1).any(|byte| !is_token(*byte));
+    begins && (word_ends || bytes.len() <= MAX_WORD_BYTES) && bytes.len() <= MAX_LINE_BYTES
+}
+
 fn parse_status(line: &[u8]) -> Option<u16> {
     let rest = line.get(..8).filter(|version| version.eq_ignore_ascii_case(b"SIP/2.0 ")).map(|_| &line[8..])?;
     let ends = matches!(rest.get(3), None | Some(b' '));

@@ -1,0 +1,6 @@
+//! Messages in streams, however they are cut.
+
+mod cuts;
+mod faults;
+mod resources;
+mod support;
