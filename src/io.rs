@@ -40,7 +40,7 @@ pub use outbox::{Outbox, Slot, Transmit};
 pub use send_error::SendError;
 pub use streams::{Accepted, Closed, ConnectionId, NotQueued, StreamOptions, StreamSlot, Streams, TableFull};
 pub use unavailable::{Cause, Unavailable};
-pub use uring::probe;
+pub use uring::{RingSetup, probe};
 
 /// Which engine is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub fn tokio_uring(work: Work, pair: &Pair) -> Duration {
     tokio_uring::start(async {
         for burst in 0..WARM_UP_BURSTS + BURSTS {
             if work == Work::Receive {
-                pair.fill();
+                pair.fill(burst);
             }
             let start = cpu_time();
             let tasks: Vec<_> =
@@ -69,7 +69,7 @@ pub fn tokio(work: Work, pair: &Pair) -> Duration {
         let mut total = Duration::ZERO;
         for burst in 0..WARM_UP_BURSTS + BURSTS {
             if work == Work::Receive {
-                pair.fill();
+                pair.fill(burst);
             }
             let start = cpu_time();
             one_burst(&socket, work, pair.peer_address).await;

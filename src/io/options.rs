@@ -3,7 +3,7 @@
 //! Sizes that follow the load look more convenient. What grows under load is what fails under load; fixed sizes are all
 //! granted, or refused, at the start.
 
-use super::StreamOptions;
+use super::{RingSetup, StreamOptions};
 
 /// Sizes of an engine, fixed while it lives. Values out of range are moved into it.
 ///
@@ -25,6 +25,8 @@ pub struct Options {
     pub send_slot_bytes: u32,
     /// The same for streams.
     pub streams: StreamOptions,
+    /// Not a size, and not a setting: there to be measured.
+    pub ring: RingSetup,
 }
 
 impl Default for Options {
@@ -35,6 +37,7 @@ impl Default for Options {
             send_slots: 1024,
             send_slot_bytes: 65_535,
             streams: StreamOptions::default(),
+            ring: RingSetup::default(),
         }
     }
 }
@@ -49,6 +52,7 @@ impl Options {
             send_slots: self.send_slots.clamp(1, SLOTS_MAX),
             send_slot_bytes: self.send_slot_bytes.clamp(1, DATAGRAM_BYTES_MAX),
             streams: self.streams.in_range(),
+            ring: self.ring,
         }
     }
 }

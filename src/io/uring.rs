@@ -7,11 +7,9 @@
 //! call, and after the completion queue has been emptied, a slot that posted nothing was taken.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::Fixed;
 use io_uring::{SubmissionQueue, cqueue, opcode};
 
 use super::control::drops_since;
@@ -20,21 +18,28 @@ use super::outbox::Wire;
 use super::{Doorbell, Handler, Options, Outbox, Output, SendError, Sockets, Streams, Turn, Unavailable};
 
 mod buffers;
+mod files;
 mod message;
 mod operation;
 mod probe;
 mod ring;
+mod setup;
 mod streams;
 
 use buffers::{Buffers, GROUP, STREAM_GROUP};
+use files::{File, Files};
 use operation::Operation;
 pub use probe::probe;
 use ring::{Ring, Wait};
+pub use setup::RingSetup;
 
 /// The state of one ring and all memory that the kernel uses through it.
 #[derive(Debug)]
 pub(crate) struct Uring {
     ring: Ring,
+    files: Files,
+    /// Of datagrams.
+    send_flags: Flags,
     buffers: Buffers,
     /// Tells the kernel how much room for address and control data precedes a payload.
     header: Box<libc::msghdr>,
@@ -80,20 +85,17 @@ impl Uring {
     pub(crate) fn open(sockets: &Sockets, options: &Options, doorbell: &Doorbell) -> Result<Self, Unavailable> {
         let Sockets { datagrams, listeners } = sockets;
         let ring = Ring::open(datagrams.len() + listeners.len(), options)?;
-        let mut files: Vec<_> = datagrams.iter().map(AsRawFd::as_raw_fd).collect();
-        files.push(doorbell.descriptor());
-        files.extend(listeners.iter().map(AsRawFd::as_raw_fd));
-        ring.submitter()
-            .register_files(&files)
-            .map_err(|error| Unavailable::at("registering sockets with io_uring", error))?;
+        let files = Files::open(&ring.submitter(), sockets, doorbell, options.ring)?;
         let bytes = message::prefixed(options.receive_buffer_bytes);
         let buffers = Buffers::open(&ring.submitter(), GROUP, options.receive_buffers, bytes)
             .map_err(|error| Unavailable::at("registering receive buffers", error))?;
         let outbox = Outbox::new(options.send_slots, options.send_slot_bytes)
             .map_err(|error| Unavailable::at("mapping send slots", error))?;
-        let streams = streams::Driver::open(&ring, listeners, datagrams.len() + 1, &options.streams)?;
+        let streams = streams::Driver::open(&ring, listeners, &files, &options.streams)?;
         Ok(Self {
             ring,
+            files,
+            send_flags: options.ring.send_flags(),
             buffers,
             header: Box::new(message::header()),
             receivers: vec![Receiver::default(); datagrams.len()],
@@ -163,18 +165,17 @@ impl Uring {
     }
 
     fn push_receives(&mut self, turn: &mut Turn) {
-        let bell_index = self.receivers.len() as u32;
         let mut queue = self.ring.submissions();
         for (socket, receiver) in self.receivers.iter_mut().enumerate() {
             if !receiver.armed {
-                let entry = receive(socket as u16, &self.header);
+                let entry = receive(socket as u16, self.files.socket(socket), &self.header);
                 receiver.armed = push(&mut queue, &entry);
                 turn.rearmed += u32::from(receiver.begun);
                 receiver.begun = true;
             }
         }
         if !self.bell.armed {
-            self.bell.armed = push(&mut queue, &self.bell.read(bell_index));
+            self.bell.armed = push(&mut queue, &self.bell.read(self.files.doorbell()));
         }
     }
 
@@ -183,7 +184,8 @@ impl Uring {
         let first = self.in_flight.len();
         self.output.datagrams.take_staged(&mut self.in_flight);
         for &slot in &self.in_flight[first..] {
-            push(&mut queue, &send(slot, &self.output.datagrams.wire(slot)));
+            let wire = self.output.datagrams.wire(slot);
+            push(&mut queue, &send(slot, &wire, self.files.socket(wire.socket)).flags(self.send_flags));
         }
     }
 
@@ -330,10 +332,11 @@ impl Bell {
     }
 
     /// The read that completes when the bell is rung, and empties the eventfd by it.
-    fn read(&mut self, index: u32) -> Entry {
+    fn read(&mut self, file: File) -> Entry {
         let count: *mut u64 = &mut *self.count;
-        opcode::Read::new(Fixed(index), count.cast(), size_of::<u64>() as u32)
+        opcode::Read::new(file.number, count.cast(), size_of::<u64>() as u32)
             .build()
+            .flags(file.flags)
             .user_data(Operation::Doorbell.user_data())
     }
 }
@@ -354,27 +357,27 @@ const SETTLE: Duration = Duration::from_millis(10);
 const QUIESCE_ROUNDS_MAX: u32 = 20;
 const QUIESCE_ROUND: Duration = Duration::from_millis(50);
 
-fn receive(socket: u16, header: &libc::msghdr) -> Entry {
-    opcode::RecvMsgMulti::new(Fixed(socket.into()), header, GROUP)
+fn receive(socket: u16, file: File, header: &libc::msghdr) -> Entry {
+    opcode::RecvMsgMulti::new(file.number, header, GROUP)
         .build()
+        .flags(file.flags)
         .user_data(Operation::Receive(socket).user_data())
 }
 
-/// A send that never waits and posts a completion only if it fails.
-fn send(slot: u16, wire: &Wire) -> Entry {
-    let socket = Fixed(wire.socket as u32);
+/// A send that never waits. Whether its success posts a completion is for the caller to add.
+fn send(slot: u16, wire: &Wire, file: File) -> Entry {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let entry = if wire.has_source {
-        opcode::SendMsg::new(socket, wire.header).flags(flags as u32).build()
+        opcode::SendMsg::new(file.number, wire.header).flags(flags as u32).build()
     } else {
         let payload = wire.payload.iov_base.cast_const().cast();
-        opcode::Send::new(socket, payload, wire.payload.iov_len as u32)
+        opcode::Send::new(file.number, payload, wire.payload.iov_len as u32)
             .flags(flags)
             .dest_addr(wire.name)
             .dest_addr_len(wire.name_length)
             .build()
     };
-    entry.flags(Flags::SKIP_SUCCESS).user_data(Operation::Send(slot).user_data())
+    entry.flags(file.flags).user_data(Operation::Send(slot).user_data())
 }
 
 /// False if the queue is full, which its size rules out.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use viaduct::io::socket::{SocketOptions, open_udp};
 use viaduct::io::{
-    Choice, Datagram, Doorbell, Engine, EngineKind, Handler, Options, Output, SendError, Sockets, Transmit, Turn, probe,
+    Choice, Datagram, Doorbell, Engine, EngineKind, Handler, Options, Output, RingSetup, SendError, Sockets, Transmit,
+    Turn, probe,
 };
 
 use crate::{PATIENCE, descriptors, on_each_engine};
@@ -28,6 +29,35 @@ fn a_datagram_is_echoed_over_ipv4_and_ipv6() {
             assert_eq!(receive(&client), (b"hello".to_vec(), bench.addresses[0]));
         }
     });
+}
+
+#[test]
+fn datagrams_are_echoed_and_failures_told_with_each_set_up_of_the_ring() {
+    for ring in RingSetup::ALL {
+        on_each_engine(|choice| {
+            let options = Options { receive_buffers: 8, ring, ..Options::default() };
+            let mut bench = Bench::open(choice, &["0.0.0.0:0", "127.0.0.1:0"], &options).unwrap();
+            let (client, target) = (client("127.0.0.1:0"), bench.addresses[1]);
+            bench.log.echo = true;
+            for index in 0..200u16 {
+                client.send_to(&index.to_be_bytes(), target).unwrap();
+            }
+            bench.run_until(|log| log.outcomes.len() == 200);
+            assert!((0..200u16).all(|index| receive(&client) == (index.to_be_bytes().to_vec(), target)));
+            let good = client.local_addr().unwrap();
+            bench.stage(&[0; 65_535], transmit(1, good));
+            bench.stage(b"", transmit(2, good).by(usize::MAX));
+            bench.stage(b"last", transmit(3, good));
+            bench.run_until(|log| log.outcomes.len() == 203);
+            bench.log.outcomes.drain(..200);
+            bench.log.outcomes.sort_by_key(|(tag, _)| *tag);
+            let expected = [(1, Some(SendError::TooLong)), (2, Some(SendError::Other)), (3, None)];
+            assert_eq!(bench.log.outcomes, expected, "{ring:?}");
+            assert_eq!(receive(&client).0, b"last");
+            bench.doorbell.ring();
+            assert!((0..3).any(|_| bench.turn(PATIENCE).rung), "{ring:?}");
+        });
+    }
 }
 
 #[test]

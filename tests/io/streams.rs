@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
 use socket2::{Domain, SockRef, Socket, Type};
 use viaduct::io::socket::{Keepalive, StreamSocketOptions, open_tcp};
-use viaduct::io::{Closed, ConnectionId, NotQueued, Options, SendError, StreamOptions};
+use viaduct::io::{Closed, ConnectionId, NotQueued, Options, RingSetup, SendError, StreamOptions};
 
 use crate::stream_bench::{Bench, connect, pattern, read, reset};
 use crate::{PATIENCE, on_each_engine};
@@ -39,6 +39,22 @@ fn what_is_echoed_comes_back_whole_whatever_its_size() {
         client.shutdown(Shutdown::Both).unwrap();
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     });
+}
+
+#[test]
+fn a_connection_is_echoed_with_each_set_up_of_the_ring() {
+    for ring in RingSetup::ALL {
+        on_each_engine(|choice| {
+            let options = Options { ring, ..Options::default() };
+            let mut bench = Bench::with(choice, &options, &StreamSocketOptions::default());
+            bench.log.echo = true;
+            let (mut client, id) = bench.client();
+            client.write_all(&pattern(5000)).unwrap();
+            bench.run_until(|log| log.bytes_of(id).len() == 5000);
+            bench.settle();
+            assert!(read(&mut client, 5000) == pattern(5000), "{ring:?}");
+        });
+    }
 }
 
 #[test]

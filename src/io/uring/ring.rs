@@ -11,7 +11,8 @@ use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter};
 
 use crate::io::{Options, Unavailable};
 
-/// A ring that one thread submits to and that runs its completions only inside [`Ring::enter`].
+/// A ring that one thread submits to. As shipped it runs its completions only inside [`Ring::enter`]; nothing relies on
+/// that, since a [`RingSetup`](crate::io::RingSetup) can take it back.
 pub(crate) struct Ring(IoUring);
 
 /// How long to wait for a completion.
@@ -31,7 +32,7 @@ impl Ring {
     /// The submission queue has room for all send slots, all receivers and listeners, the doorbell and
     /// what streams push in a turn at once, so a push never fails. The completion queue has room for
     /// everything of datagrams that can complete before it is emptied: a completion per buffer (buffers
-    /// go back only after the queue has been emptied), the end of each receive, a failure per slot, and
+    /// go back only after the queue has been emptied), the end of each receive, one per slot, and
     /// the doorbell; and for the buffers and submissions of streams. Many connections can complete more
     /// than that. The kernel then keeps what does not fit and says so by [`Ring::has_overflown`].
     ///
@@ -43,16 +44,11 @@ impl Ring {
         let buffers = u32::from(options.receive_buffers) + u32::from(options.streams.receive_buffers);
         let completions = operations + buffers + SPARE_COMPLETIONS;
         let entries = operations.next_power_of_two();
-        IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_coop_taskrun()
-            .setup_taskrun_flag()
-            .setup_submit_all()
-            .setup_cqsize(completions.next_power_of_two().max(entries))
-            .build(entries)
-            .map(Self)
-            .map_err(|error| Unavailable::at("creating the io_uring", error))
+        let mut builder = IoUring::builder();
+        builder.setup_single_issuer().setup_submit_all();
+        builder.setup_cqsize(completions.next_power_of_two().max(entries));
+        options.ring.set_task_run(&mut builder);
+        builder.build(entries).map(Self).map_err(|error| Unavailable::at("creating the io_uring", error))
     }
 
     /// Registration calls.
@@ -65,7 +61,7 @@ impl Ring {
         self.0.submission()
     }
 
-    /// The completions there are. More arrive only inside [`Ring::enter`].
+    /// The completions there are.
     pub(crate) fn completions(&mut self) -> CompletionQueue<'_> {
         self.0.completion()
     }
@@ -81,7 +77,7 @@ impl Ring {
     }
 
     /// Whether the kernel has completions that it will post in the next [`Ring::enter`]. One call
-    /// posts only some tens of them.
+    /// posts only some tens of them. (A plain ring never has: it posts them without being asked.)
     pub(crate) fn has_work(&mut self) -> bool {
         let queue = self.0.submission();
         queue.taskrun() || queue.cq_overflow()

@@ -11,10 +11,11 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use io_uring::squeue::Entry;
-use io_uring::types::{CancelBuilder, Fd, Fixed};
+use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{SubmissionQueue, cqueue, opcode};
 
 use super::buffers::{Buffers, STREAM_GROUP};
+use super::files::{File, Files};
 use super::operation::{Operation, StreamOperation};
 use super::push;
 use super::ring::{Ring, STREAM_SUBMISSIONS_MAX};
@@ -25,8 +26,6 @@ use crate::io::{Handler, Output, StreamOptions, Turn, Unavailable};
 #[derive(Debug)]
 pub(super) struct Driver {
     listeners: Vec<Listener>,
-    /// Where the listeners begin among the registered files.
-    first_file: u32,
     pause: Pause,
     /// Nothing more is accepted.
     stopped: bool,
@@ -37,8 +36,9 @@ pub(super) struct Driver {
     operations: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Listener {
+    file: File,
     armed: bool,
 }
 
@@ -53,12 +53,12 @@ struct Event {
 }
 
 impl Driver {
-    /// Registers the receive buffers. The listeners must be registered files from `first_file` on; they are made to
-    /// block, so that the ring waits for connections.
+    /// Registers the receive buffers. The listeners, which `files` must have in the same order, are made to block, so
+    /// that the ring waits for connections.
     pub(super) fn open(
         ring: &Ring,
         listeners: &[TcpListener],
-        first_file: usize,
+        files: &Files,
         options: &StreamOptions,
     ) -> Result<Self, Unavailable> {
         for listener in listeners {
@@ -67,9 +67,9 @@ impl Driver {
         let bytes = options.receive_buffer_bytes as usize;
         let buffers = Buffers::open(&ring.submitter(), STREAM_GROUP, options.receive_buffers, bytes)
             .map_err(|error| Unavailable::at("registering receive buffers of streams", error))?;
+        let listener = |index| Listener { file: files.listener(index), armed: false };
         Ok(Self {
-            listeners: vec![Listener::default(); listeners.len()],
-            first_file: first_file as u32,
+            listeners: (0..listeners.len()).map(listener).collect(),
             pause: Pause::default(),
             stopped: false,
             buffers,
@@ -155,9 +155,9 @@ impl Driver {
     fn arm(&mut self, queue: &mut SubmissionQueue<'_>) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             if !listener.armed && !self.stopped && !self.pause.lasts() {
-                let entry = opcode::AcceptMulti::new(Fixed(self.first_file + index as u32)).flags(libc::SOCK_CLOEXEC);
+                let entry = opcode::AcceptMulti::new(listener.file.number).flags(libc::SOCK_CLOEXEC).build();
                 let operation = StreamOperation::Accept(index as u16);
-                listener.armed = submit(queue, operation, entry.build(), &mut self.operations);
+                listener.armed = submit(queue, operation, entry.flags(listener.file.flags), &mut self.operations);
             }
         }
     }
