@@ -2,13 +2,17 @@
 
 use std::fmt::Write;
 
+use crate::balance::backend::BackendIndex;
 use crate::config::Settings;
+use crate::config::streams::StreamSettings;
 use crate::io::{self, Choice};
 use crate::run::RunError;
 use crate::run::plan::{self, Plan};
+use crate::run::sockets;
 
 /// Checks, and gives what is in effect as text. It may run beside a running Viaduct: it takes no port that is in use.
 pub fn check(settings: &Settings) -> Result<String, RunError> {
+    sockets::allow_descriptors(settings);
     let Plan { snapshot, digest, in_use } = plan::make(settings)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -21,16 +25,21 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
             format!("{}://{}, advertised as {advertised}", listener.transport.label(), listener.address),
         );
     }
-    for address in in_use {
-        line("", format!("udp://{address} is in use, perhaps by a running Viaduct: it could not be started now"));
+    for (transport, address) in in_use {
+        let transport = transport.label();
+        line(
+            "",
+            format!("{transport}://{address} is in use, perhaps by a running Viaduct: it could not be started now"),
+        );
     }
     let shares = snapshot.table().shares();
     for (index, backend) in snapshot.pool().backends().iter().enumerate() {
         let share = 100.0 * shares.get(index).copied().unwrap_or(0.0);
+        let transport = snapshot.backend_transport(BackendIndex(index as u16)).label();
         let address = backend.address;
         line(
             "VIADUCT_BACKENDS",
-            format!("{}=udp://{address};weight={} ({share:.2} % of new calls)", backend.name, backend.weight),
+            format!("{}={transport}://{address};weight={} ({share:.2} % of new calls)", backend.name, backend.weight),
         );
     }
     if snapshot.pool().backends().is_empty() {
@@ -49,10 +58,27 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     line("VIADUCT_SEND_SLOTS", settings.send_slots.to_string());
     line("VIADUCT_SOCKET_RECEIVE_BYTES", settings.socket_receive_bytes.to_string());
     line("VIADUCT_SOCKET_SEND_BYTES", settings.socket_send_bytes.to_string());
+    for (name, value) in streams(&settings.streams) {
+        line(name, value);
+    }
     line("VIADUCT_ADMIN_LISTEN", settings.admin_listen.to_string());
     line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
     line("config digest", digest);
     Ok(text)
+}
+
+fn streams(settings: &StreamSettings) -> [(&'static str, String); 9] {
+    [
+        ("VIADUCT_CONNECTIONS_MAX", settings.connections_max.to_string()),
+        ("VIADUCT_CONNECTION_IDLE_S", settings.connection_idle_s.to_string()),
+        ("VIADUCT_CONNECT_TIMEOUT_MS", settings.connect_timeout_ms.to_string()),
+        ("VIADUCT_MESSAGE_TIMEOUT_S", settings.message_timeout_s.to_string()),
+        ("VIADUCT_BACKEND_CONNECTIONS", settings.backend_connections.to_string()),
+        ("VIADUCT_QUEUE_BYTES", settings.queue_bytes.to_string()),
+        ("VIADUCT_TCP_KEEPALIVE_S", settings.tcp_keepalive_s.to_string()),
+        ("VIADUCT_TCP_USER_TIMEOUT_MS", settings.tcp_user_timeout_ms.to_string()),
+        ("VIADUCT_TCP_NODELAY", format!("{:?}", settings.tcp_nodelay).to_lowercase()),
+    ]
 }
 
 fn engine(settings: &Settings) -> Result<String, RunError> {

@@ -3,12 +3,14 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`value`] | the grammar of listeners, backends and networks |
+//! | [`streams`] | the settings of connections |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
 //!
 //! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
 //! rule for which wins; lists are short enough for one line each.
 
 pub mod error;
+pub mod streams;
 pub mod value;
 
 use std::convert::Infallible;
@@ -26,6 +28,7 @@ use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
 use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use error::ConfigError;
+use streams::StreamSettings;
 use value::{Backends, Listeners, Networks, Resolvers};
 
 /// The command line.
@@ -89,15 +92,15 @@ pub struct DemoSettings {
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
     /// Where SIP is received: a comma list of transport://address:port, each with ;advertise=host:port and
-    /// ;alias=host:port after it where wanted. The advertised host is what others reach the listener by; on a wildcard
-    /// address it defaults to the address by which this machine reaches its first backend. An alias is one more name that
-    /// Routes may name the listener by
+    /// ;alias=host:port after it where wanted. Transports are udp and tcp, which may share an address and port. The advertised
+    /// host is what others reach the listener by; on a wildcard address it defaults to the address by which this machine
+    /// reaches its first backend. An alias is one more name that Routes may name the listener by
     #[arg(long, env = "VIADUCT_LISTEN", global = true, default_value = "udp://0.0.0.0:5060", value_name = "LIST")]
     pub listen: Listeners,
 
-    /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port[;weight=n]. The name
-    /// defaults to host:port; a backend that keeps its name keeps its calls. Weights go from 0 to 1000 and default to 1.
-    /// Host names are resolved once, at start
+    /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port[;weight=n]. The transport is
+    /// udp or tcp, and one that a listener has. The name defaults to host:port; a backend that keeps its name keeps its
+    /// calls. Weights go from 0 to 1000 and default to 1. Host names are resolved once, at start
     #[arg(long, env = "VIADUCT_BACKENDS", global = true, default_value = "", value_name = "LIST")]
     pub backends: Backends,
 
@@ -198,6 +201,10 @@ pub struct Settings {
     /// The kernel's send buffer a socket; the kernel caps it at net.core.wmem_max
     #[arg(long, env = "VIADUCT_SOCKET_SEND_BYTES", global = true, default_value_t = 4 << 20, value_parser = value_parser!(u32).range(4_096..=1 << 30), value_name = "BYTES")]
     pub socket_send_bytes: u32,
+
+    /// What is set of connections.
+    #[command(flatten)]
+    pub streams: StreamSettings,
 
     /// Where operators and Prometheus ask: /metrics, /livez, /readyz
     #[arg(

@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::error::ConfigError;
 use crate::config::{ExplainSettings, Settings};
-use crate::proxy::inbound::{Inbound, ListenerIndex};
+use crate::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex};
 use crate::proxy::latency::Instance;
 use crate::proxy::names::Names;
 use crate::proxy::snapshot::{Listener, Snapshot};
@@ -40,7 +40,10 @@ pub fn explain(settings: &Settings, asked: &ExplainSettings, input: impl Read) -
     let snapshot = if snapshot.latency().is_some() { snapshot.with_latency(Instance(0)) } else { snapshot };
     let listener = listener(&snapshot, asked)?;
     let local = asked.local.or_else(|| address_of(&snapshot.listeners()[listener.get()]));
-    let inbound = Inbound { bytes: &message, peer: asked.source, listener, local, now_us: 0 };
+    // Over a stream a message comes on some connection; as with the stamp, always the same one.
+    let is_stream = snapshot.listeners()[listener.get()].transport.is_stream();
+    let connection = is_stream.then_some(ConnectionRef { process: 0, number: 0 });
+    let inbound = Inbound { bytes: &message, peer: asked.source, listener, local, connection, now_us: 0 };
     // No name server is asked: where the message goes by a name, that is what is told.
     let view = View { snapshot: &snapshot, names: &Names::default() };
     let mut scratch = Scratch::default();

@@ -21,6 +21,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 mod control;
+mod descriptors;
 mod doorbell;
 mod handler;
 mod options;
@@ -33,6 +34,7 @@ mod streams;
 mod unavailable;
 mod uring;
 
+pub use descriptors::raise_descriptor_limit;
 pub use doorbell::Doorbell;
 pub use handler::{Datagram, Handler, Output, Turn};
 pub use options::Options;

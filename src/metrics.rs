@@ -10,6 +10,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`cells`] | what a shard counts into: plain numbers with one writer |
+//! | [`connections`] | connections, and what streams bring besides messages |
 //! | [`latency`] | how long backends take, in histograms |
 //! | [`names`] | what the resolution of names counts into |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
@@ -19,6 +20,7 @@
 
 pub mod cells;
 pub mod collector;
+pub mod connections;
 pub mod latency;
 pub mod names;
 
@@ -47,7 +49,8 @@ pub const MESSAGES_RECEIVED: Metric = metric(
 /// Messages out.
 pub const MESSAGES_SENT: Metric = metric(
     "viaduct_messages_sent_total",
-    "Messages that the kernel took, by the side they went to; origin tells the forwarded from our own answers.",
+    "Messages that the kernel took, by the side they went to; origin tells the forwarded from our own answers, and these from \
+     answers to STUN binding requests, which have no side.",
     &["origin", "side", "transport", "method", "status_class"],
 );
 
@@ -61,10 +64,70 @@ pub const MESSAGES_ABSORBED: Metric = metric(
 /// Messages discarded.
 pub const MESSAGES_DROPPED: Metric = metric(
     "viaduct_messages_dropped_total",
-    "Messages discarded. The send_ reasons are the kernel's refusals of one datagram each; no_send_slot asks for more \
-     send slots; response_unverified are responses that answer nothing that was forwarded; name_being_resolved are \
-     requests of backends to a name asked for the first time, which UDP sends again.",
+    "Messages discarded. The send_ reasons are the kernel's refusals of one datagram each, and send_connection_closed \
+     messages whose connection ended before they had gone; no_send_slot asks for more send slots; response_unverified are \
+     responses that answer nothing that was forwarded; name_being_resolved are requests of backends to a name asked for the \
+     first time, which UDP sends again. Of streams: connection_gone had no connection left and no other way; queue_full had a \
+     peer that reads too slowly (VIADUCT_QUEUE_BYTES); mailbox_full had a shard that does not keep up; no_connection found \
+     the table full (VIADUCT_CONNECTIONS_MAX) or too many requests waiting; framing ended its stream.",
     &["reason"],
+);
+
+/// Connections that there are.
+pub const CONNECTIONS: Metric = metric(
+    "viaduct_connections",
+    "Connections that are open, by the side of the peer and by who opened them: the peer (accepted) or Viaduct (connected).",
+    &["side", "transport", "direction"],
+);
+
+/// Connections opened.
+pub const CONNECTIONS_OPENED: Metric = metric(
+    "viaduct_connections_opened_total",
+    "Connections opened. One that could not be opened counts here too, when that is known: less those that ended by \
+     connect_failed and connect_timeout, it is the ones that were open.",
+    &["side", "transport", "direction"],
+);
+
+/// Connections ended.
+pub const CONNECTIONS_ENDED: Metric = metric(
+    "viaduct_connections_ended_total",
+    "Connections ended. peer_finished: the peer closed it in good order; reset: the peer reset it, or had gone; timed_out: the \
+     peer acknowledged nothing, or answered no probe (VIADUCT_TCP_USER_TIMEOUT_MS, VIADUCT_TCP_KEEPALIVE_S); idle: nothing came \
+     for VIADUCT_CONNECTION_IDLE_S; connect_failed: it could not be opened; connect_timeout: not within \
+     VIADUCT_CONNECT_TIMEOUT_MS; message_timeout: a message was not complete within VIADUCT_MESSAGE_TIMEOUT_S; framing: where \
+     the next message begins could not be told; queue_full: the peer read too slowly; stopped: Viaduct ended; failed: any other \
+     error. On the side of the backends all but peer_finished, idle and stopped ask for a look.",
+    &["side", "transport", "direction", "reason"],
+);
+
+/// Streams that cannot be read on.
+pub const FRAMING_FAULTS: Metric = metric(
+    "viaduct_framing_faults_total",
+    "Streams in which no further message could be found, by what is wrong; each ends its connection. not_sip is mostly \
+     scanners; no_spare_buffer is Viaduct's own limit on messages that come in pieces.",
+    &["fault"],
+);
+
+/// Pings answered.
+pub const PINGS_ANSWERED: Metric = metric(
+    "viaduct_pings_answered_total",
+    "Keepalives on connections (a double CRLF, RFC 5626) that were answered with a CRLF.",
+    &[],
+);
+
+/// Binding requests answered.
+pub const STUN_ANSWERED: Metric = metric(
+    "viaduct_stun_answered_total",
+    "STUN binding requests over UDP, by which clients keep a flow open (RFC 5626), that were answered.",
+    &[],
+);
+
+/// Messages between shards.
+pub const HANDED_OVER: Metric = metric(
+    "viaduct_handed_over_total",
+    "Messages that one shard received and posted to the one that has their connection. With several shards most messages to \
+     connections are among them; each is one message in and one out.",
+    &[],
 );
 
 /// Our own answers by code.
@@ -188,6 +251,40 @@ pub const KERNEL_DROPS: Metric = metric(
     &["shard"],
 );
 
+/// Connections of a shard.
+pub const ACCEPTED: Metric = metric(
+    "viaduct_shard_accepts_total",
+    "Connections accepted by a shard: the kernel spreads them by a hash of the addresses, so few peers make shards unequal.",
+    &["shard"],
+);
+
+/// Connections refused.
+pub const ACCEPTS_REFUSED: Metric = metric(
+    "viaduct_accepts_refused_total",
+    "Connections reset at once because the shard had its share of VIADUCT_CONNECTIONS_MAX.",
+    &["shard"],
+);
+
+/// Errors of accepting.
+pub const ACCEPT_ERRORS: Metric = metric(
+    "viaduct_accept_errors_total",
+    "Errors of accepting: peers that had gone before, and shortages of descriptors (RLIMIT_NOFILE) or memory, after which \
+     nothing is accepted for a tenth of a second. If it keeps rising, raise the limit.",
+    &["shard"],
+);
+
+/// Bytes of streams.
+pub const STREAM_BYTES: Metric =
+    metric("viaduct_shard_stream_bytes_total", "Bytes received on the connections of a shard.", &["shard"]);
+
+/// Receive buffers of streams exhausted.
+pub const STREAM_STARVED: Metric = metric(
+    "viaduct_stream_buffers_exhausted_total",
+    "How often the buffers that a shard's connections receive into ran dry (ENOBUFS). Nothing is lost by it: what has come \
+     waits in the sockets. If it keeps rising, the shard is too slow for what comes.",
+    &["shard"],
+);
+
 /// Which engine runs.
 pub const ENGINE: Metric =
     metric("viaduct_io_engine_info", "The I/O engine of a shard: uring or poll.", &["shard", "engine"]);
@@ -211,7 +308,7 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 27] = [
+pub const ALL: [Metric; 39] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
@@ -224,6 +321,13 @@ pub const ALL: [Metric; 27] = [
     BACKEND_RESPONSE,
     BACKEND_WEIGHT,
     BACKEND_SHARE,
+    CONNECTIONS,
+    CONNECTIONS_OPENED,
+    CONNECTIONS_ENDED,
+    FRAMING_FAULTS,
+    PINGS_ANSWERED,
+    STUN_ANSWERED,
+    HANDED_OVER,
     NAME_LOOKUPS,
     NAMES,
     NAMES_CROWDED_OUT,
@@ -235,6 +339,11 @@ pub const ALL: [Metric; 27] = [
     REARMED,
     RECEIVE_ERRORS,
     KERNEL_DROPS,
+    ACCEPTED,
+    ACCEPTS_REFUSED,
+    ACCEPT_ERRORS,
+    STREAM_BYTES,
+    STREAM_STARVED,
     ENGINE,
     FALLBACK,
     BUILD,

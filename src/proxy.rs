@@ -17,6 +17,7 @@
 //! | [`keys`] | one key for each purpose, from the fleet's secret |
 //! | [`branch`] | our branch and our To tag: keyed hashes of the transaction |
 //! | [`token`] | what we write into messages to find it there again: return path, dialog pin, flow |
+//! | [`bounce`] | what is answered where a forwarded request cannot be delivered |
 //! | `base64url` | bytes as text that may stand in a message |
 //! | [`hash_key`] | what of a request is hashed |
 //! | [`latency`] | how long backends take, by a stamp of time in our Via |
@@ -30,6 +31,7 @@
 //! | `response` | §16.7, §18.1.2, §18.2.2 |
 
 mod base64url;
+pub mod bounce;
 pub mod branch;
 pub mod inbound;
 pub mod keys;
@@ -50,6 +52,8 @@ mod target;
 mod validate;
 
 use crate::sip::draft::Draft;
+use crate::sip::header::HeaderName;
+use crate::sip::reply::Status;
 use crate::sip::scan::{Head, Unreadable};
 use crate::sip::start_line::StartLine;
 
@@ -73,6 +77,13 @@ pub struct Scratch {
     head: Head,
     /// The outgoing message, where the verdict is to forward or to answer.
     pub draft: Draft,
+}
+
+impl Scratch {
+    /// The Call-ID of the message that was decided about last; empty where it has none.
+    pub fn call_id<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        self.head.first(HeaderName::CallId).map_or(&[], |field| field.value.of(message))
+    }
 }
 
 /// Decides what is done with one message. Where the verdict sends something, `scratch.draft` is what to send.
@@ -103,6 +114,23 @@ pub fn decide(view: View<'_>, inbound: &Inbound<'_>, scratch: &mut Scratch) -> D
             Decision { sample, ..Decision::new(MessageKind::Response(status), side, verdict) }
         }
         StartLine::BadResponse => unread(side, Fault::StartLine),
+    }
+}
+
+/// Decides what is done with a message of a stream whose end cannot be told, because it has no one Content-Length that can be
+/// read, or says that it is too long (§18.3): a request is refused, with that status, as far as it can be. `inbound` holds its
+/// head alone.
+pub fn refuse_unframed(view: View<'_>, inbound: &Inbound<'_>, status: Status, scratch: &mut Scratch) -> Decision {
+    let side = view.snapshot.side_of(inbound.peer);
+    let fault = Fault::Header(HeaderName::ContentLength);
+    let Scratch { head, draft } = scratch;
+    draft.clear();
+    match head.scan(inbound.bytes).map(|()| head.start) {
+        Ok(StartLine::Request { method, .. } | StartLine::BadRequest { method, .. }) => {
+            let verdict = request::refuse_unframed(view, inbound, head, method, (status, fault), draft);
+            Decision::new(MessageKind::Request(method), side, verdict)
+        }
+        _ => unread(side, fault),
     }
 }
 

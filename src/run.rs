@@ -2,9 +2,11 @@
 //!
 //! | module | charge |
 //! | --- | --- |
-//! | [`plan`] | settings become a snapshot and sockets: names resolved, addresses chosen |
+//! | [`plan`] | settings become a snapshot: names resolved, addresses chosen |
+//! | [`sockets`] | listeners become sockets, and connections get descriptors |
 
 pub mod plan;
+pub mod sockets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +17,20 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::balance::backend::BackendIndex;
 use crate::config::error::ConfigError;
 use crate::config::{PinCores, SecretSetting, Settings};
 use crate::control::admin::{self, Admin};
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
 use crate::control::{self, signal};
-use crate::io::Choice;
+use crate::io::{Choice, Doorbell};
 use crate::metrics::cells::ShardCells;
 use crate::metrics::collector::Metrics;
 use crate::metrics::names::NameCells;
 use crate::proxy::names::Families;
 use crate::proxy::names::exchange::Exchange;
+use crate::shard::mailbox::PostOffice;
 use crate::shard::thread::{self as shard_thread, Running, StartError};
 
 use plan::Plan;
@@ -114,15 +118,18 @@ pub struct Viaduct {
 impl Viaduct {
     /// Resolves, binds and starts the shards. Returns when all of them run.
     pub fn start(settings: &Settings) -> Result<Self, RunError> {
+        sockets::allow_descriptors(settings);
         let plan = plan::make(settings)?;
-        let sockets = plan::open(&plan, settings)?;
+        let sockets = sockets::open(&plan, settings)?;
         let Plan { snapshot, digest, .. } = plan;
         let snapshot = Arc::new(snapshot);
         let exchange = Arc::new(Exchange::default());
         let cores = cores(settings, sockets.len());
+        let (post, doorbells) =
+            post_office(sockets.len()).map_err(|error| RunError::Shard(StartError::Thread(error)))?;
         let (ending, ended) = mpsc::unbounded_channel();
         let mut shards = Vec::new();
-        for (number, (sockets, core)) in sockets.into_iter().zip(cores).enumerate() {
+        for (number, ((sockets, core), doorbell)) in sockets.into_iter().zip(cores).zip(doorbells).enumerate() {
             let plan = shard_thread::Plan {
                 number,
                 core,
@@ -131,12 +138,14 @@ impl Viaduct {
                 options: plan::engine_options(settings),
                 snapshot: snapshot.clone(),
                 exchange: exchange.clone(),
+                policy: plan::connection_policy(settings),
+                post: post.clone(),
             };
             let ending = ending.clone();
             let ended = move || {
                 let _ = ending.send(());
             };
-            shards.push(shard_thread::start(plan, ended).map_err(RunError::Shard)?);
+            shards.push(shard_thread::start(plan, doorbell, ended).map_err(RunError::Shard)?);
         }
         warn_of_own_addresses(settings);
         report(&shards, &snapshot, &digest);
@@ -187,6 +196,14 @@ impl Viaduct {
     }
 }
 
+/// What the shards send messages to each other by, with a doorbell for each. The number of the process is random: a connection
+/// that a token names is looked for only in the process that had it.
+fn post_office(shards: usize) -> io::Result<(PostOffice, Vec<Doorbell>)> {
+    let process = getrandom::u32().map_err(io::Error::other)?;
+    let doorbells = (0..shards).map(|_| Doorbell::new()).collect::<io::Result<Vec<_>>>()?;
+    Ok((PostOffice::new(process, doorbells.clone()), doorbells))
+}
+
 /// A core for each shard, in turn; none where shards are not to be pinned. By itself Viaduct pins only where it has a shard for
 /// each core that it may use: under a CPU quota every container on the machine would take the same first cores.
 fn cores(settings: &Settings, shards: usize) -> Vec<Option<core_affinity::CoreId>> {
@@ -223,8 +240,9 @@ fn report(shards: &[Running], snapshot: &crate::proxy::snapshot::Snapshot, diges
             "listening"
         );
     }
-    for backend in snapshot.pool().backends() {
-        tracing::info!(name = backend.name, address = %backend.address, weight = %backend.weight, "backend");
+    for (index, backend) in snapshot.pool().backends().iter().enumerate() {
+        let transport = snapshot.backend_transport(BackendIndex(index as u16)).label();
+        tracing::info!(name = backend.name, transport, address = %backend.address, weight = %backend.weight, "backend");
     }
     if snapshot.table().owner(0).is_none() {
         tracing::warn!("no backend has any weight (VIADUCT_BACKENDS), so every call is answered 503");

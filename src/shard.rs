@@ -3,28 +3,40 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`thread`] | starts a shard on its core and stops it |
+//! | `worker` | what is done with what the engine tells |
+//! | `delivery` | how a message leaves: by a datagram, on a connection, by another shard |
+//! | `connections` | what is known of each connection |
+//! | `dialed` | the connections that the shard opened, and what waits for them |
+//! | [`mailbox`] | how a message gets to the shard that has its connection |
 //! | [`asker`] | asks for names, none too often |
+//! | [`policy`] | how connections are kept: times and numbers that the operator sets |
 //!
 //! One multi-threaded runtime for all cores looked simpler. Tasks that move between cores share their queues, and a shared
 //! queue costs more per message than the decision does; shards share nothing but the snapshot, which nobody writes.
 
 pub mod asker;
+mod connections;
+mod delivery;
+mod dialed;
+pub mod mailbox;
+pub mod policy;
 pub mod thread;
+mod worker;
 
 use std::io;
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::io::{Datagram, Engine, Handler, Outbox, Output, SendError, Transmit, Turn};
-use crate::metrics::cells::{Dropped, SentTag, ShardCells};
-use crate::proxy::inbound::{Inbound, ListenerIndex};
-use crate::proxy::names::exchange::{Exchange, Reader};
+use crate::io::{Engine, Turn};
+use crate::metrics::cells::ShardCells;
+use crate::proxy::names::exchange::Exchange;
 use crate::proxy::snapshot::Snapshot;
-use crate::proxy::verdict::{Decision, DropReason, Fault, MessageKind, NextHop, Verdict};
-use crate::proxy::{self, Scratch, View};
-use crate::sip::Transport;
 
 use asker::Asker;
+use delivery::Delivery;
+use mailbox::PostOffice;
+use policy::ConnectionPolicy;
+use worker::Worker;
 
 /// One shard: an engine, and what is done with what it receives.
 #[derive(Debug)]
@@ -33,19 +45,40 @@ pub struct Shard {
     worker: Worker,
 }
 
+/// What a shard works with besides its engine.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// What decisions rest on. Its listeners are the engine's sockets: those for datagrams and those for streams each in
+    /// their order.
+    pub snapshot: Arc<Snapshot>,
+    /// What it asks for names by, and learns of them.
+    pub exchange: Arc<Exchange>,
+    /// What it counts.
+    pub cells: Arc<ShardCells>,
+    /// How it keeps connections.
+    pub policy: ConnectionPolicy,
+    /// The mailboxes of all shards.
+    pub post: PostOffice,
+    /// Its number, from 0: the place of its mailbox.
+    pub number: usize,
+}
+
 impl Shard {
-    /// A shard over an engine whose sockets are the snapshot's listeners, in their order. It asks for names, and learns of
-    /// them, by `exchange`. Call it on the shard's own thread.
-    pub fn new(engine: Engine, snapshot: Arc<Snapshot>, exchange: Arc<Exchange>, cells: Arc<ShardCells>) -> Self {
+    /// A shard over an engine. Call it on the shard's own thread.
+    pub fn new(engine: Engine, parts: Parts) -> Self {
+        let Parts { snapshot, exchange, cells, policy, post, number } = parts;
         let (names, asker) = (exchange.reader(), Asker::new(exchange));
-        Shard { engine, worker: Worker { snapshot, names, asker, cells, scratch: Scratch::default(), now_us: None } }
+        let delivery = Delivery::new(&snapshot, policy, post, number, cells.clone());
+        Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery) }
     }
 
-    /// Sends what is staged, waits for datagrams or the doorbell, and handles what has come: a bounded amount. Allocates
-    /// nothing. An error is the engine's, never one message's or one peer's.
+    /// Sends what is staged, waits for datagrams, streams or the doorbell, and handles what has come: a bounded amount.
+    /// Allocates nothing for datagrams. An error is the engine's, never one message's or one peer's.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
-        self.worker.now_us = None;
+        self.worker.begin_turn();
+        let timeout = self.wait(timeout);
         let turn = self.engine.turn(&mut self.worker, timeout)?;
+        self.worker.end_turn(self.engine.output());
         self.worker.cells.turn(&turn);
         Ok(turn)
     }
@@ -54,125 +87,13 @@ impl Shard {
     pub fn close(self) {
         self.engine.close();
     }
-}
 
-#[derive(Debug)]
-struct Worker {
-    snapshot: Arc<Snapshot>,
-    names: Reader,
-    asker: Asker,
-    cells: Arc<ShardCells>,
-    scratch: Scratch,
-    /// The time of this turn, once its first datagram has come.
-    now_us: Option<u64>,
-}
-
-/// From where time is counted: one for all shards, since a response may come to another one than its request did.
-static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-impl Handler for Worker {
-    fn datagram(&mut self, datagram: Datagram<'_>, out: &mut Output) {
-        let inbound = Inbound {
-            bytes: datagram.bytes,
-            peer: datagram.peer,
-            listener: ListenerIndex(datagram.socket as u8),
-            local: datagram.local,
-            now_us: self.now_us(),
-        };
-        if datagram.truncated {
-            let side = self.snapshot.side_of(datagram.peer);
-            self.cells.received(side, Transport::Udp, MessageKind::Unread);
-            return self.cells.dropped(Dropped::Truncated);
+    /// No longer than until some connections are to be looked at again.
+    fn wait(&self, timeout: Option<Duration>) -> Option<Duration> {
+        if self.worker.delivery.connections.is_empty() {
+            return timeout;
         }
-        // Looked at here, not at the turn's beginning: a turn may have waited for long, and a retransmission that ends the
-        // wait must find the name that it was first dropped for.
-        let view = View { snapshot: &self.snapshot, names: self.names.table() };
-        let decision = proxy::decide(view, &inbound, &mut self.scratch);
-        self.cells.received(decision.side, Transport::Udp, decision.kind);
-        self.count_response(&decision, &inbound);
-        if let Some(token) = decision.rejected {
-            self.cells.rejected(token);
-        }
-        if let Some(sample) = &decision.sample {
-            self.cells.backend_latency(sample);
-        }
-        self.ask(&decision, &inbound);
-        self.carry_out(&decision, &inbound, &mut out.datagrams);
-    }
-
-    fn sent(&mut self, tag: u16) {
-        self.cells.sent(tag);
-    }
-
-    fn send_failed(&mut self, _tag: u16, error: SendError) {
-        self.cells.dropped(Dropped::SendFailed(error));
-    }
-}
-
-impl Worker {
-    /// The clock is read once a turn, and after the wait.
-    fn now_us(&mut self) -> u64 {
-        *self.now_us.get_or_insert_with(|| BEGINNING.elapsed().as_micros() as u64)
-    }
-
-    fn carry_out(&self, decision: &Decision, inbound: &Inbound<'_>, outbox: &mut Outbox) {
-        match decision.verdict {
-            Verdict::Forward { hop, to, backend } => {
-                let tag = SentTag::forwarded(to, Transport::Udp, decision.kind);
-                if self.send(inbound, &hop, tag, outbox)
-                    && let Some(backend) = backend
-                {
-                    self.cells.backend_request(backend);
-                }
-            }
-            Verdict::Answer { hop, status, fault } => {
-                self.count_fault(fault);
-                let _ = self.send(inbound, &hop, SentTag::answered(decision.side, Transport::Udp, status), outbox);
-            }
-            Verdict::Absorb(reason) => self.cells.absorbed(reason),
-            Verdict::Drop(reason) => {
-                if let DropReason::Malformed(fault) = reason {
-                    self.cells.fault(fault);
-                }
-                self.cells.dropped(Dropped::Decided(reason));
-            }
-        }
-    }
-
-    /// Has the name that the message goes by resolved, or kept as one in use.
-    fn ask(&mut self, decision: &Decision, inbound: &Inbound<'_>) {
-        let Some(name) = decision.named.and_then(|wanted| wanted.name(inbound.bytes)) else { return };
-        let is_unknown = decision.verdict == Verdict::Drop(DropReason::NameBeingResolved);
-        if !self.asker.ask(name, is_unknown) {
-            self.cells.name_not_asked();
-        }
-    }
-
-    /// Stages the draft; where there is no room for it, counts it as dropped and says so.
-    fn send(&self, inbound: &Inbound<'_>, hop: &NextHop, tag: SentTag, outbox: &mut Outbox) -> bool {
-        let Some(mut slot) = outbox.reserve() else {
-            self.cells.dropped(Dropped::NoSendSlot);
-            return false;
-        };
-        let Some(len) = self.scratch.draft.render(inbound.bytes, slot.buffer()) else {
-            self.cells.dropped(Dropped::TooLong);
-            return false;
-        };
-        slot.send(len, Transmit { socket: hop.listener.get(), to: hop.to, from: hop.from, tag: tag.value() });
-        true
-    }
-
-    fn count_fault(&self, fault: Option<Fault>) {
-        if let Some(fault) = fault {
-            self.cells.fault(fault);
-        }
-    }
-
-    fn count_response(&self, decision: &Decision, inbound: &Inbound<'_>) {
-        if let MessageKind::Response(status) = decision.kind
-            && let Some(backend) = self.snapshot.pool().by_source(inbound.peer)
-        {
-            self.cells.backend_response(backend, status);
-        }
+        let look = Duration::from_micros(connections::LOOK_US);
+        Some(timeout.map_or(look, |timeout| timeout.min(look)))
     }
 }

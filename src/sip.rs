@@ -39,11 +39,13 @@ pub use span::Span;
 pub enum Transport {
     /// UDP, RFC 3261 §18.
     Udp,
+    /// TCP, RFC 3261 §18.
+    Tcp,
 }
 
 impl Transport {
     /// Every transport, in the order of [`Transport::index`].
-    pub const ALL: [Transport; 1] = [Transport::Udp];
+    pub const ALL: [Transport; 2] = [Transport::Udp, Transport::Tcp];
 
     /// This transport's place in [`Transport::ALL`].
     pub fn index(self) -> usize {
@@ -54,6 +56,7 @@ impl Transport {
     pub fn label(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
         }
     }
 
@@ -61,13 +64,22 @@ impl Transport {
     pub fn via_token(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
         }
     }
 
     /// The port where none is written (RFC 3261 §18.2.2, §19.1.2).
     pub fn default_port(self) -> u16 {
         match self {
-            Transport::Udp => 5060,
+            Transport::Udp | Transport::Tcp => 5060,
+        }
+    }
+
+    /// Whether messages follow each other on a connection, each as long as its Content-Length says (§18.3).
+    pub fn is_stream(self) -> bool {
+        match self {
+            Transport::Udp => false,
+            Transport::Tcp => true,
         }
     }
 }

@@ -10,11 +10,11 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("frame", &["frame", "sip"]),
     ("io", &["io"]),
     ("proxy", &["proxy", "sip", "balance"]),
-    ("metrics", &["metrics", "proxy", "sip", "balance", "io"]),
-    ("shard", &["shard", "io", "proxy", "sip", "metrics"]),
+    ("metrics", &["metrics", "proxy", "frame", "sip", "balance", "io"]),
+    ("shard", &["shard", "io", "frame", "proxy", "sip", "metrics"]),
     ("config", &["config", "sip", "balance", "io", "proxy"]),
     ("control", &["control", "metrics", "proxy"]),
-    ("run", &["run", "config", "control", "shard", "metrics", "proxy", "balance", "io"]),
+    ("run", &["run", "config", "control", "shard", "metrics", "proxy", "sip", "balance", "io"]),
     ("check", &["config", "run", "shard", "io", "balance"]),
     ("explain", &["explain", "config", "run", "proxy", "sip", "balance"]),
     ("demo", &["demo", "config", "control", "run", "metrics", "proxy", "sip", "balance", "io", "shard"]),
@@ -114,7 +114,8 @@ fn is_comment(line: &str) -> bool {
 #[test]
 fn the_readme_names_every_setting_and_every_metric() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let config = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config.rs")).unwrap();
+    let files = sources().into_iter().filter(|(path, _)| module_of(path) == "config").map(|(_, text)| text);
+    let config: String = files.collect();
     for setting in config.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         let file = setting.strip_suffix("_FILE").filter(|_| readme.contains("_FILE`"));
         assert!(

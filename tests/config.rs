@@ -20,10 +20,16 @@ fn a_wrong_setting_names_the_variable_the_value_and_what_would_be_right() {
         ("VIADUCT_LISTEN", "sctp://0.0.0.0:5060", "transport://address:port"),
         ("VIADUCT_LISTEN", "udp://0.0.0.0:5060;advertise=0.0.0.0:5060", "nobody can reach"),
         ("VIADUCT_LISTEN", "udp://192.0.2.77:5060", "an address of this machine"),
+        ("VIADUCT_LISTEN", "tcp://192.0.2.77:5060", "an address of this machine"),
+        ("VIADUCT_LISTEN", "tls://0.0.0.0:5061", "not a transport this version speaks: udp, tcp"),
+        ("VIADUCT_LISTEN", "tcp://127.0.0.1:7,tcp://127.0.0.1:7", "stands twice"),
         ("VIADUCT_BACKENDS", "10.0.0.1:5060", "[name=]transport://host:port"),
         ("VIADUCT_BACKENDS", "udp://10.0.0.1:5060;weight=9999", "weight= and a number from 0 to 1000"),
         ("VIADUCT_BACKENDS", "udp://10.0.0.1:5060,udp://10.0.0.1:5060", "each name and each address once"),
+        ("VIADUCT_BACKENDS", "udp://10.0.0.1:5060,tcp://10.0.0.1:5060", "each name and each address once"),
         ("VIADUCT_BACKENDS", "udp://[2001:db8::1]:5060", "an IPv6 listener"),
+        ("VIADUCT_BACKENDS", "tcp://10.0.0.1:5060", "an IPv4 listener tcp:// in VIADUCT_LISTEN"),
+        ("VIADUCT_BACKENDS", "tcp://no-such-host.invalid:5060", "a name that resolves here"),
         ("VIADUCT_BACKENDS", "udp://no-such-host.invalid:5060", "a name that resolves here"),
         ("VIADUCT_TRUSTED", "inside", "10.0.0.0/8"),
         ("VIADUCT_RESOLVERS", "ns.example:53", "a comma list of address:port"),
@@ -32,6 +38,15 @@ fn a_wrong_setting_names_the_variable_the_value_and_what_would_be_right() {
         ("VIADUCT_PIN_CORES", "maybe", "true, false"),
         ("VIADUCT_IO", "dpdk", "auto, uring, poll"),
         ("VIADUCT_RECEIVE_BUFFERS", "500", "power of two"),
+        ("VIADUCT_CONNECTIONS_MAX", "0", "from 1 to 1048576"),
+        ("VIADUCT_CONNECTION_IDLE_S", "5", "from 10 to 86400"),
+        ("VIADUCT_CONNECT_TIMEOUT_MS", "3s", "from 10 to 120000"),
+        ("VIADUCT_MESSAGE_TIMEOUT_S", "0", "from 1 to 600"),
+        ("VIADUCT_BACKEND_CONNECTIONS", "17", "from 1 to 16"),
+        ("VIADUCT_QUEUE_BYTES", "65536", "from 131072 to 16777216"),
+        ("VIADUCT_TCP_KEEPALIVE_S", "-1", "0 is never"),
+        ("VIADUCT_TCP_USER_TIMEOUT_MS", "3600001", "up to 3600000"),
+        ("VIADUCT_TCP_NODELAY", "yes", "on, off"),
         ("VIADUCT_ADMIN_LISTEN", "9060", "/metrics"),
         ("VIADUCT_LOG_FORMAT", "xml", "text, json"),
         ("VIADUCT_LOG", "warning", "off, error, warn"),
@@ -72,8 +87,34 @@ fn check_prints_what_is_in_effect() {
 }
 
 #[test]
+fn check_prints_what_goes_over_tcp_and_how() {
+    let variables = [
+        ("VIADUCT_SECRET", "0123456789abcdef"),
+        ("VIADUCT_LISTEN", "udp://127.0.0.1:0,tcp://127.0.0.1:0"),
+        ("VIADUCT_BACKENDS", "a=tcp://127.0.0.2:5060,b=udp://127.0.0.3:5060"),
+        ("VIADUCT_CONNECTIONS_MAX", "1048576"),
+        ("VIADUCT_TCP_NODELAY", "off"),
+    ];
+    let output = viaduct(&["check"], &variables);
+    let (shown, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{error}");
+    let expected = ["udp://127.0.0.1:", "tcp://127.0.0.1:", "a=tcp://127.0.0.2:5060;", "b=udp://127.0.0.3:5060;"];
+    for expected in expected {
+        assert!(shown.contains(expected), "{expected} is missing in:\n{shown}");
+    }
+    let value = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or("missing");
+    assert_eq!((value("VIADUCT_CONNECTIONS_MAX"), value("VIADUCT_TCP_NODELAY")), ("1048576", "off"));
+    assert_eq!((value("VIADUCT_QUEUE_BYTES"), value("VIADUCT_CONNECTION_IDLE_S")), ("262144", "600"));
+    let shards: usize = value("VIADUCT_SHARDS").parse().unwrap();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let is_short = limit < (1 << 20) + 128 + 6 * shards as u64;
+    assert_eq!(error.contains("RLIMIT_NOFILE"), is_short, "a limit of {limit}: {error}");
+}
+
+#[test]
 fn help_names_every_variable() {
     let help = text(&viaduct(&["--help"], &[]).stdout);
+    assert!(help.starts_with("A stateless SIP load balancer."), "{help}");
     for variable in [
         "LISTEN",
         "BACKENDS",
@@ -84,6 +125,15 @@ fn help_names_every_variable() {
         "SHARDS",
         "PIN_CORES",
         "IO",
+        "CONNECTIONS_MAX",
+        "CONNECTION_IDLE_S",
+        "CONNECT_TIMEOUT_MS",
+        "MESSAGE_TIMEOUT_S",
+        "BACKEND_CONNECTIONS",
+        "QUEUE_BYTES",
+        "TCP_KEEPALIVE_S",
+        "TCP_USER_TIMEOUT_MS",
+        "TCP_NODELAY",
         "ADMIN_LISTEN",
         "LOG",
     ] {

@@ -190,3 +190,24 @@ fn it_binds_no_listener_and_takes_the_one_of_the_sources_family() {
     let page = told("[2001:db8::7]:5070", &unreachable, &request("OPTIONS", "sip:b@b", ""));
     assert_says(&page, &["listener   1, udp://[::1]:5060", "forwarded by listener 0"]);
 }
+
+#[test]
+fn what_goes_over_tcp_is_told_with_its_transport() {
+    let variables = [
+        ("VIADUCT_LISTEN", "udp://127.0.0.1:5060,tcp://127.0.0.1:5060"),
+        ("VIADUCT_BACKENDS", "a=tcp://127.0.0.11:5060"),
+    ];
+    let message = request("OPTIONS", "sip:bob@b.example", "");
+    let page = told("127.0.0.1:5070", &variables, &message);
+    assert_says(
+        &page,
+        &["listener   0, udp://127.0.0.1:5060", "backend a at tcp://127.0.0.11:5060", "forwarded by listener 1"],
+    );
+    let arguments = ["--source", "127.0.0.1:5070", "--listener", "1"];
+    let over_tcp = message.replace("SIP/2.0/UDP", "SIP/2.0/TCP").replace("Forwards: 70", "Forwards: 0");
+    let page = String::from_utf8(explain(&arguments, &variables, &over_tcp).stdout).unwrap();
+    assert_says(
+        &page,
+        &["listener   1, tcp://127.0.0.1:5060", "answered \"200 OK\" to tcp://127.0.0.1:5070 by listener 1"],
+    );
+}

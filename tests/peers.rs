@@ -237,6 +237,53 @@ fn promtool_finds_no_fault_with_the_metrics_page() {
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
 
+#[test]
+fn callers_on_one_connection_reach_proxies_over_udp() {
+    calls_over_tcp("tcp-to-udp", ("t1", "udp"), "auto");
+}
+
+#[test]
+fn callers_on_a_connection_each_reach_proxies_over_tcp() {
+    calls_over_tcp("tcp-to-tcp", ("tn", "tcp"), "auto");
+}
+
+#[test]
+fn callers_on_a_connection_each_reach_proxies_over_tcp_on_the_poll_engine() {
+    calls_over_tcp("tcp-to-tcp-poll", ("tn", "tcp"), "poll");
+}
+
+#[test]
+fn callers_over_udp_reach_proxies_over_tcp() {
+    calls_over_tcp("udp-to-tcp", ("u1", "tcp"), "auto");
+}
+
+/// Calls whose callers, or whose proxies, or both, are reached over TCP. Two shards share the work, so half of all responses
+/// come to another shard than the one that has the caller's connection.
+fn calls_over_tcp(name: &str, (transport, backend): (&str, &str), io: &str) {
+    if !installed(&["sipp", "kamailio"]) {
+        return;
+    }
+    const CALLS: u32 = 400;
+    let scene = Scene::new(name);
+    let called = Called::start(&scene, "answer", scene.endpoint(CALLED));
+    let proxies: Vec<Kamailio> =
+        (BACKENDS..BACKENDS + 3).map(|host| Kamailio::start_over_tcp(&scene, host, called.address)).collect();
+    let backends: Vec<String> = proxies.iter().map(|proxy| format!("{backend}://{}", proxy.address)).collect();
+    let settings = [("LISTEN", "udp://{},tcp://{}"), ("BACKENDS", &backends.join(",")), ("IO", io)];
+    let viaduct = Viaduct::start(&scene, VIADUCT, &[], &settings);
+    let (from, to) = (scene.endpoint(CALLERS), viaduct.address);
+    Callers { from, to, through: to, transport, ..callers("call", CALLS) }.run(&scene);
+    assert_one_proxy_for_each_call(&proxies, CALLS, &["INVITE", "ACK", "BYE"]);
+    let metrics = viaduct.metrics_at_rest();
+    metrics.assert_all_accounted_for();
+    assert_carried(&metrics, CALLS);
+    let over =
+        |side, transport| metrics.sum("viaduct_messages_sent_total", &[("side", side), ("transport", transport)]);
+    let clients = if transport == "u1" { "udp" } else { "tcp" };
+    assert!(over("client", clients) >= 3 * u64::from(CALLS), "{}", over("client", clients));
+    assert!(over("backend", backend) >= 3 * u64::from(CALLS), "{}", over("backend", backend));
+}
+
 fn calls_to_two_agents(name: &str, calls: u32, io: &str) {
     if !installed(&["sipp"]) {
         return;
@@ -345,5 +392,5 @@ fn call(scene: &Scene, viaduct: &Viaduct, scenario: &str, calls: u32) {
 fn callers(scenario: &str, calls: u32) -> Callers<'_> {
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let (from, to, through) = (nowhere, nowhere, nowhere);
-    Callers { scenario, from, to, through, calls, per_second: 200, pause_ms: 100, service: "service" }
+    Callers { scenario, from, to, through, calls, per_second: 200, pause_ms: 100, service: "service", transport: "u1" }
 }

@@ -16,7 +16,19 @@ struct Running {
 impl Running {
     fn start() -> Self {
         let (sip, admin) = (free_udp(), free_tcp());
-        let mut child = command(sip, admin).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(command(sip, admin), sip, admin)
+    }
+
+    /// One that also listens over TCP, at the same address and port.
+    fn start_with_tcp() -> Self {
+        let (sip, admin) = (free_tcp(), free_tcp());
+        let mut command = command(sip, admin);
+        command.env("VIADUCT_LISTEN", format!("udp://{sip},tcp://{sip}"));
+        Self::of(command, sip, admin)
+    }
+
+    fn of(mut command: Command, sip: SocketAddr, admin: SocketAddr) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut lines = log.lines().map_while(Result::ok);
         assert!(lines.any(|line| line.contains("metrics at /metrics")), "it does not start");
@@ -99,4 +111,30 @@ fn it_tells_its_health_and_ends_when_told_even_while_a_client_dawdles() {
     running.terminate();
     assert!(running.ends_within(Duration::from_secs(5)), "it does not end");
     UdpSocket::bind(running.sip).expect("its port is free");
+}
+
+#[test]
+fn it_listens_over_tcp_beside_udp_and_shares_neither_with_a_second_one() {
+    let mut running = Running::start_with_tcp();
+    let _connections: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(running.sip).unwrap()).collect();
+    let begun = Instant::now();
+    while sum(&get(running.admin, "/metrics"), "viaduct_shard_accepts_total{") < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "they are not accepted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut second = command(running.sip, free_tcp());
+    let second = second.env("VIADUCT_LISTEN", format!("tcp://{}", running.sip));
+    let second = second.env("VIADUCT_BACKENDS", "tcp://127.0.0.2:5060").output().unwrap();
+    let error = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(error.contains(&format!("`tcp://{}`: another program, perhaps a Viaduct, has it", running.sip)), "{error}");
+    running.terminate();
+    assert!(running.ends_within(Duration::from_secs(5)), "it does not end");
+    assert!(TcpStream::connect(running.sip).is_err(), "nobody listens");
+}
+
+/// The values of a metric, over all labels, on a page of metrics.
+fn sum(page: &str, metric: &str) -> u64 {
+    let rows = page.lines().filter(|line| line.starts_with(metric));
+    rows.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }

@@ -11,7 +11,7 @@ use super::key::Key;
 pub struct Backend {
     /// What it is known by: in the hash, in metrics and logs. A backend that keeps its name keeps its calls.
     pub name: String,
-    /// Where it is reached, over UDP.
+    /// Where it is reached.
     pub address: SocketAddr,
     /// The host as configured: a name or an address. A Route may name the backend by it.
     pub host: String,

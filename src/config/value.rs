@@ -81,9 +81,9 @@ impl FromStr for Listeners {
             return Err(format!("{} listeners are too many; at most {MAX_LISTENERS}", listeners.len()));
         }
         for (index, listener) in listeners.iter().enumerate() {
-            if listener.address.port() != 0 && listeners[..index].iter().any(|other| other.address == listener.address)
-            {
-                return Err(format!("{} stands twice", listener.address));
+            let is_same = |other: &Listen| (other.transport, other.address) == (listener.transport, listener.address);
+            if listener.address.port() != 0 && listeners[..index].iter().any(is_same) {
+                return Err(format!("{}://{} stands twice", listener.transport.label(), listener.address));
             }
         }
         Ok(Listeners(listeners))
@@ -266,12 +266,13 @@ fn split_transport(item: &str) -> Result<(Transport, &str), String> {
 }
 
 fn no_transport(item: &str) -> String {
-    format!("`{item}` does not begin with a transport, as udp:// does")
+    format!("`{item}` does not begin with a transport, as udp:// or tcp://")
 }
 
 fn parse_transport(word: &str, item: &str) -> Result<Transport, String> {
     let known = Transport::ALL.into_iter().find(|transport| transport.label() == word);
-    known.ok_or_else(|| format!("`{word}` in `{item}` is not a transport this version speaks: udp"))
+    let spoken = || Transport::ALL.map(Transport::label).join(", ");
+    known.ok_or_else(|| format!("`{word}` in `{item}` is not a transport this version speaks: {}", spoken()))
 }
 
 /// A last label of digits is an address mistyped: the resolver would read 10.0.12 as 10.0.0.12.
@@ -304,8 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_over_udp_and_one_over_tcp_may_share_an_address() {
+        let Listeners(listeners) = "udp://10.0.0.1:5060,tcp://10.0.0.1:5060".parse().unwrap();
+        assert_eq!(listeners[0].address, listeners[1].address);
+        assert_eq!([listeners[0].transport, listeners[1].transport], Transport::ALL);
+        let error = "tcp://10.0.0.1:5060,tcp://10.0.0.1:5060".parse::<Listeners>().unwrap_err();
+        assert_eq!(error, "tcp://10.0.0.1:5060 stands twice");
+    }
+
+    #[test]
+    fn a_transport_that_is_not_spoken_is_told_with_those_that_are() {
+        let error = "tls://10.0.0.1:5061".parse::<Backends>().unwrap_err();
+        assert!(error.ends_with("speaks: udp, tcp"), "{error}");
+    }
+
+    #[test]
     fn backends_print_as_they_are_read() {
-        let backends: Backends = "udp://10.0.0.1:5060,a=udp://b.example:5070;weight=3".parse().unwrap();
+        let backends: Backends = "tcp://10.0.0.1:5060,a=udp://b.example:5070;weight=3".parse().unwrap();
         assert_eq!(backends.to_string().parse(), Ok(backends));
     }
 

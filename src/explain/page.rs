@@ -1,13 +1,12 @@
 //! A decision and its trace become lines: a word at the left, what it says at the right, the outgoing message below.
 
 use std::fmt::{Display, Write};
-use std::net::SocketAddr;
 
 use crate::balance::backend::BackendIndex;
 use crate::proxy::inbound::{Inbound, ListenerIndex, Side};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::trace::{Reason, Trace};
-use crate::proxy::verdict::{Decision, MessageKind, Verdict};
+use crate::proxy::verdict::{Decision, MessageKind, NextHop, Verdict};
 
 use super::changes::Changes;
 use super::words;
@@ -132,7 +131,7 @@ impl Page<'_> {
         let reason = self.decision.trace.and_then(|trace| trace.reason);
         match self.decision.verdict {
             Verdict::Forward { hop, to, backend } => {
-                let to = self.destination(hop.to, to, backend);
+                let to = self.destination(&hop, to, backend);
                 let why = match self.decision.kind {
                     MessageKind::Response(_) => "because our Via, whose signature holds, says so",
                     _ => reason.map_or("", words::reason),
@@ -148,7 +147,7 @@ impl Page<'_> {
                 let said = first.map_or_else(|| status.code().to_string(), str::to_owned);
                 lines.line(
                     "verdict",
-                    format!("answered \"{said}\" to {} by listener {}{fault}", hop.to, hop.listener.0),
+                    format!("answered \"{said}\" to {} by listener {}{fault}", self.address(&hop), hop.listener.0),
                 );
             }
             Verdict::Absorb(reason) => lines.line("verdict", format!("absorbed: {}", words::absorbed(reason))),
@@ -156,12 +155,20 @@ impl Page<'_> {
         }
     }
 
-    fn destination(&self, to: SocketAddr, side: Side, backend: Option<BackendIndex>) -> String {
+    fn destination(&self, hop: &NextHop, side: Side, backend: Option<BackendIndex>) -> String {
+        let to = self.address(hop);
         match (backend, side) {
             (Some(index), _) => format!("backend {} at {to}", self.name(index)),
             (None, Side::Backend) => format!("{to} on the backends' side"),
-            (None, Side::Client) => to.to_string(),
+            (None, Side::Client) => to,
         }
+    }
+
+    /// Where it goes, with the transport where that is a stream.
+    fn address(&self, hop: &NextHop) -> String {
+        let listener = self.snapshot.listeners().get(hop.listener.get());
+        let transport = listener.map(|listener| listener.transport).filter(|transport| transport.is_stream());
+        transport.map_or_else(|| hop.to.to_string(), |transport| format!("{}://{}", transport.label(), hop.to))
     }
 
     fn changes(&self, lines: &mut Lines) {

@@ -40,6 +40,11 @@ impl ConnectionId {
         (self.generation as u64) << 32 | self.slot as u64
     }
 
+    /// The slot: a small number that no other connection has meanwhile, to index tables by.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+
     /// The name that [`ConnectionId::to_bits`] gave. Other numbers give names that no connection has, or that of
     /// another connection: who takes numbers from outside must have them signed.
     pub const fn from_bits(bits: u64) -> Self {

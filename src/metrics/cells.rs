@@ -12,6 +12,7 @@ use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind, Reject
 use crate::sip::Transport;
 use crate::sip::reply::Status;
 
+use super::connections::ConnectionCells;
 use super::latency::{LatencyCells, Total};
 
 /// A counter with one writer. A plain load and store: no locked instruction.
@@ -51,6 +52,9 @@ pub const CLASSES: usize = 6;
 pub struct SentTag(u16);
 
 impl SentTag {
+    /// An answer to a STUN binding request.
+    pub const STUN: SentTag = SentTag((FORWARDED + ANSWERED) as u16);
+
     /// A forwarded message that goes to that side.
     pub fn forwarded(to: Side, transport: Transport, kind: MessageKind) -> Self {
         SentTag((grid(to, transport, KINDS) + kind.index()) as u16)
@@ -78,17 +82,27 @@ pub enum Dropped {
     Decided(DropReason),
     /// The datagram was longer than a receive buffer.
     Truncated,
+    /// The message that was found in a stream ends it: what comes behind could not be told from it.
+    Framing,
     /// No send slot was free.
     NoSendSlot,
     /// The outgoing message is longer than a send slot.
     TooLong,
-    /// The kernel refused the outgoing datagram.
+    /// The connection that it had to go by is gone, and there is no other way.
+    ConnectionGone,
+    /// The connection's send queue is full.
+    QueueFull,
+    /// The shard that has the connection does not keep up with what others post to it.
+    MailboxFull,
+    /// No connection could be opened for it: the table is full, or too many requests wait.
+    NoConnection,
+    /// The kernel refused the outgoing datagram, or the connection ended before the message had gone.
     SendFailed(SendError),
 }
 
 impl Dropped {
     /// How many reasons are counted apart.
-    pub const COUNT: usize = 9 + SendError::ALL.len();
+    pub const COUNT: usize = 14 + SendError::ALL.len();
 
     /// The place of a reason among [`Dropped::COUNT`].
     pub fn index(self) -> usize {
@@ -102,7 +116,12 @@ impl Dropped {
             Dropped::Truncated => 6,
             Dropped::NoSendSlot => 7,
             Dropped::TooLong => 8,
-            Dropped::SendFailed(error) => 9 + error.index(),
+            Dropped::ConnectionGone => 9,
+            Dropped::QueueFull => 10,
+            Dropped::MailboxFull => 11,
+            Dropped::NoConnection => 12,
+            Dropped::Framing => 13,
+            Dropped::SendFailed(error) => 14 + error.index(),
         }
     }
 }
@@ -121,12 +140,13 @@ pub struct ShardCells {
 #[derive(Debug)]
 struct Counts {
     received: [Cell; SIDES * TRANSPORTS * KINDS],
-    sent: [Cell; FORWARDED + ANSWERED],
+    sent: [Cell; FORWARDED + ANSWERED + 1],
     absorbed: [Cell; AbsorbReason::ALL.len()],
     dropped: [Cell; Dropped::COUNT],
     faults: [Cell; Fault::COUNT],
     rejected: [Cell; RejectedToken::ALL.len()],
     names_not_asked: Cell,
+    connections: ConnectionCells,
     turns: TurnCells,
 }
 
@@ -147,6 +167,16 @@ pub struct TurnCells {
     pub receive_errors: Cell,
     /// See [`Turn::kernel_drops`].
     pub kernel_drops: Cell,
+    /// See [`Turn::accepted`].
+    pub accepted: Cell,
+    /// See [`Turn::accepts_refused`].
+    pub accepts_refused: Cell,
+    /// See [`Turn::accept_errors`].
+    pub accept_errors: Cell,
+    /// See [`Turn::stream_bytes`].
+    pub stream_bytes: Cell,
+    /// See [`Turn::stream_starved`].
+    pub stream_starved: Cell,
 }
 
 #[derive(Debug, Default)]
@@ -167,6 +197,7 @@ impl ShardCells {
             faults: Default::default(),
             rejected: Default::default(),
             names_not_asked: Cell::default(),
+            connections: ConnectionCells::default(),
             turns: TurnCells::default(),
         };
         let backends = (0..backends).map(|_| BackendCells::default()).collect();
@@ -239,11 +270,21 @@ impl ShardCells {
         cells.rearmed.add(u64::from(turn.rearmed));
         cells.receive_errors.add(u64::from(turn.receive_errors));
         cells.kernel_drops.add(turn.kernel_drops);
+        cells.accepted.add(u64::from(turn.accepted));
+        cells.accepts_refused.add(u64::from(turn.accepts_refused));
+        cells.accept_errors.add(u64::from(turn.accept_errors));
+        cells.stream_bytes.add(turn.stream_bytes);
+        cells.stream_starved.add(u64::from(turn.stream_starved));
     }
 
     /// The shard's health.
     pub fn turns(&self) -> &TurnCells {
         &self.counts.turns
+    }
+
+    /// What is counted of connections.
+    pub fn connections(&self) -> &ConnectionCells {
+        &self.counts.connections
     }
 
     /// Messages in.
@@ -259,6 +300,11 @@ impl ShardCells {
     /// Requests answered.
     pub fn answered_count(&self, to: Side, transport: Transport, status: Status) -> u64 {
         value(&self.counts.sent, FORWARDED + grid(to, transport, STATUSES) + status.index())
+    }
+
+    /// STUN binding requests answered.
+    pub fn stun_answered_count(&self) -> u64 {
+        value(&self.counts.sent, usize::from(SentTag::STUN.value()))
     }
 
     /// Messages absorbed.
@@ -304,13 +350,13 @@ impl ShardCells {
     }
 }
 
-fn bump(cells: &[Cell], index: usize) {
+pub(super) fn bump(cells: &[Cell], index: usize) {
     debug_assert!(index < cells.len());
     if let Some(cell) = cells.get(index) {
         cell.add(1);
     }
 }
 
-fn value(cells: &[Cell], index: usize) -> u64 {
+pub(super) fn value(cells: &[Cell], index: usize) -> u64 {
     cells.get(index).map_or(0, Cell::get)
 }

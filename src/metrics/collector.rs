@@ -7,6 +7,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use crate::balance::backend::BackendIndex;
+use crate::frame::stream::Fault as FramingFault;
 use crate::io::SendError;
 use crate::proxy::inbound::Side;
 use crate::proxy::latency::{MethodClass, Phase};
@@ -18,6 +19,7 @@ use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
 use super::cells::{CLASSES, Dropped, ShardCells, TurnCells};
+use super::connections::{ConnectionCells, Direction, Ended};
 use super::latency::{self, Total};
 use super::names::{NameCells, Outcome};
 use super::{self as metrics, Metric};
@@ -69,6 +71,8 @@ impl Collector for Sum {
         families.extend(self.reasons());
         families.extend(self.backends());
         families.extend(self.latencies());
+        families.extend(self.connections());
+        families.extend(self.streams());
         families.extend(self.names());
         families.extend(self.engines());
         families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
@@ -104,6 +108,7 @@ impl Sum {
                 }
             }
         }
+        sent.push((vec!["stun", "", Transport::Udp.label(), "", ""], self.total(ShardCells::stun_answered_count)));
         let received = counter(&metrics::MESSAGES_RECEIVED, received);
         received.into_iter().chain(counter(&metrics::MESSAGES_SENT, sent)).collect()
     }
@@ -164,6 +169,46 @@ impl Sum {
         (!rows.is_empty()).then(|| latency::family(&metrics::BACKEND_RESPONSE, rows))
     }
 
+    fn connections(&self) -> Vec<MetricFamily> {
+        let (mut opened, mut ended, mut open) = (Vec::new(), Vec::new(), Vec::new());
+        let streams = || Transport::ALL.into_iter().filter(|transport| transport.is_stream());
+        let places = Side::ALL.into_iter().flat_map(|side| streams().map(move |transport| (side, transport)));
+        for (side, transport) in places {
+            for direction in Direction::ALL {
+                let total = |count: fn(&ConnectionCells, Side, Transport, Direction) -> u64| {
+                    self.total(|cells| count(cells.connections(), side, transport, direction))
+                };
+                let labels = || vec![side.label(), transport.label(), direction.label()];
+                open.push((labels(), total(ConnectionCells::open_count) as f64));
+                opened.push((labels(), total(ConnectionCells::opened_count)));
+                for why in Ended::ALL {
+                    let of_cells =
+                        |cells: &ShardCells| cells.connections().ended_count(side, transport, direction, why);
+                    ended.push(([labels(), vec![why.label()]].concat(), self.total(of_cells)));
+                }
+            }
+        }
+        let mut families = gauge(&metrics::CONNECTIONS, open);
+        families.extend(counter(&metrics::CONNECTIONS_OPENED, opened));
+        families.extend(counter(&metrics::CONNECTIONS_ENDED, ended));
+        families
+    }
+
+    /// What streams bring besides messages, and what becomes of messages between shards.
+    fn streams(&self) -> Vec<MetricFamily> {
+        let faults = FramingFault::ALL
+            .map(|fault| (vec![fault.label()], self.total(|cells| cells.connections().framing_fault_count(fault))));
+        let alone = |metric, read: fn(&ConnectionCells) -> u64| {
+            counter(metric, [(vec![], self.total(|cells| read(cells.connections())))])
+        };
+        let mut families = counter(&metrics::FRAMING_FAULTS, faults);
+        families.extend(alone(&metrics::PINGS_ANSWERED, |cells| cells.pings_answered.get()));
+        let stun_answered = self.total(ShardCells::stun_answered_count);
+        families.extend(counter(&metrics::STUN_ANSWERED, [(vec![], stun_answered)]));
+        families.extend(alone(&metrics::HANDED_OVER, |cells| cells.handed_over.get()));
+        families
+    }
+
     fn names(&self) -> Vec<MetricFamily> {
         let lookups = Outcome::all().map(|outcome| (vec![outcome.label()], self.names.lookup_count(outcome)));
         let not_asked = self.total(ShardCells::name_not_asked_count);
@@ -187,6 +232,11 @@ impl Sum {
         families.extend(of_turns(&metrics::REARMED, |turns| turns.rearmed.get()));
         families.extend(of_turns(&metrics::RECEIVE_ERRORS, |turns| turns.receive_errors.get()));
         families.extend(of_turns(&metrics::KERNEL_DROPS, |turns| turns.kernel_drops.get()));
+        families.extend(of_turns(&metrics::ACCEPTED, |turns| turns.accepted.get()));
+        families.extend(of_turns(&metrics::ACCEPTS_REFUSED, |turns| turns.accepts_refused.get()));
+        families.extend(of_turns(&metrics::ACCEPT_ERRORS, |turns| turns.accept_errors.get()));
+        families.extend(of_turns(&metrics::STREAM_BYTES, |turns| turns.stream_bytes.get()));
+        families.extend(of_turns(&metrics::STREAM_STARVED, |turns| turns.stream_starved.get()));
         let engines = shards().map(|(name, cells)| (vec![name, cells.engine.label()], 1.0));
         families.extend(gauge(&metrics::ENGINE, engines));
         let fallbacks = shards().map(|(name, cells)| (vec![name], f64::from(u8::from(cells.fallback))));
@@ -216,6 +266,11 @@ fn dropped_label(index: usize) -> &'static str {
         "truncated",
         "no_send_slot",
         "too_long_to_send",
+        "connection_gone",
+        "queue_full",
+        "mailbox_full",
+        "no_connection",
+        "framing",
     ];
     match LABELS.get(index) {
         Some(label) => label,
@@ -257,4 +312,63 @@ fn gauge<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, f64)
         family.with_label_values(&labels).set(value);
     }
     family.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::pool::Pool;
+    use crate::io::{EngineKind, Turn};
+    use crate::metrics::cells::SentTag;
+    use crate::proxy::keys::Keys;
+    use crate::proxy::snapshot::Policy;
+
+    #[test]
+    fn connections_of_all_shards_stand_on_the_page_by_side_transport_direction_and_reason() {
+        let shards: Vec<_> = (0..2).map(|_| Arc::new(ShardCells::new(EngineKind::Poll, false, 0))).collect();
+        for cells in &shards {
+            for _ in 0..3 {
+                cells.connection_opened(Side::Client, Transport::Tcp, Direction::Accepted);
+            }
+            cells.connection_ended(Side::Client, Transport::Tcp, Direction::Accepted, Ended::MessageTimeout);
+            cells.framing_fault(FramingFault::NoContentLength);
+            cells.handed_over();
+            cells.sent(SentTag::STUN.value());
+            cells.dropped(Dropped::MailboxFull);
+            cells.turn(&Turn { stream_bytes: 7, accepts_refused: 1, ..Turn::default() });
+        }
+        let keys = Keys::derive(b"a secret for tests only").unwrap();
+        let snapshot = Snapshot::new(Vec::new(), Pool::default(), keys, Policy::default());
+        let page = Metrics::new(shards, Arc::default(), Arc::new(snapshot), String::new()).unwrap().page().unwrap();
+        let accepted = r#"direction="accepted",side="client",transport="tcp"}"#;
+        let timed_out = r#"direction="accepted",reason="message_timeout",side="client",transport="tcp"}"#;
+        for (metric, labels, value) in [
+            (metrics::CONNECTIONS, accepted, 4),
+            (metrics::CONNECTIONS_OPENED, accepted, 6),
+            (metrics::CONNECTIONS_ENDED, timed_out, 2),
+            (metrics::CONNECTIONS, r#"direction="connected",side="backend",transport="tcp"}"#, 0),
+            (metrics::FRAMING_FAULTS, r#"fault="no_content_length"}"#, 2),
+            (metrics::MESSAGES_DROPPED, r#"reason="mailbox_full"}"#, 2),
+            (metrics::STREAM_BYTES, r#"shard="1"}"#, 7),
+            (metrics::ACCEPTS_REFUSED, r#"shard="0"}"#, 1),
+        ] {
+            let line = format!("{}{{{labels} {value}", metric.name);
+            assert!(page.lines().any(|found| found == line), "{line} is missing in:\n{page}");
+        }
+        assert!(page.contains(&format!("\n{} 2\n", metrics::HANDED_OVER.name)));
+        assert!(page.contains(&format!("\n{} 2\n", metrics::STUN_ANSWERED.name)), "an answer counts once it is sent");
+        let over_udp = |line: &str| line.starts_with(metrics::CONNECTIONS.name) && line.contains(r#""udp""#);
+        assert!(!page.lines().any(over_udp), "UDP has no connections");
+    }
+
+    #[test]
+    fn each_reason_to_drop_has_a_label_of_its_own() {
+        let mut labels: Vec<_> = (0..Dropped::COUNT).map(dropped_label).collect();
+        assert_eq!(labels[Dropped::ConnectionGone.index()], "connection_gone");
+        assert_eq!(labels[Dropped::Framing.index()], "framing");
+        assert_eq!(labels[Dropped::SendFailed(SendError::WouldBlock).index()], "send_would_block");
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!((labels.len(), labels.contains(&"")), (Dropped::COUNT, false));
+    }
 }

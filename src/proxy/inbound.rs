@@ -13,9 +13,21 @@ pub struct Inbound<'a> {
     pub listener: ListenerIndex,
     /// The address it was sent to, where the kernel tells.
     pub local: Option<IpAddr>,
+    /// Over a stream, the connection that it came on.
+    pub connection: Option<ConnectionRef>,
     /// When it was received, in microseconds of a clock that never steps back and that all shards of a process share. It
     /// goes into stamps of time and nowhere else.
     pub now_us: u64,
+}
+
+/// A connection's name among all connections of a fleet, in all time. It travels in tokens of ours, so that a message for
+/// the far end finds the connection; one that is gone, or another process's, is not found by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionRef {
+    /// A number that each process draws when it starts.
+    pub process: u32,
+    /// The connection among those of the process, never used for another one.
+    pub number: u64,
 }
 
 /// A listener's place in the configuration: the same on every replica.

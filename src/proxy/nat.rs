@@ -17,17 +17,24 @@ use super::token::flow::Flow;
 /// The flow of the client that sent this request.
 pub(super) fn flow_of(request: &Request<'_>) -> Flow {
     let inbound = request.inbound;
-    Flow { listener: inbound.listener, peer: inbound.peer, local: request.snapshot.source_of_answer(inbound) }
+    let local = request.snapshot.source_of_answer(inbound);
+    Flow { listener: inbound.listener, peer: inbound.peer, local, connection: inbound.connection }
 }
 
-/// The same, if the client cannot be reached at the address it gives.
+/// The same, if the client may not be reached otherwise.
 pub(super) fn flow_of_client(request: &Request<'_>) -> Option<Flow> {
-    (request.side == Side::Client && is_behind_nat(request)).then(|| flow_of(request))
+    (request.side == Side::Client && needs_flow(request)).then(|| flow_of(request))
+}
+
+/// Whether the client may not be reached but by its flow: it is behind address translation, or it sent by a connection,
+/// since whoever opens one need not listen for others.
+pub(super) fn needs_flow(request: &Request<'_>) -> bool {
+    is_behind_nat(request) || (request.inbound.connection.is_some() && is_first_hop(request))
 }
 
 /// Whether the sender's sent-by is another address than the one it was seen at, or its Contact is a private address while
 /// it was seen at a public one. Only a client's first hop can tell: what a proxy forwards has come another way.
-pub(super) fn is_behind_nat(request: &Request<'_>) -> bool {
+fn is_behind_nat(request: &Request<'_>) -> bool {
     let seen_at = request.inbound.peer.ip();
     is_first_hop(request)
         && (request.sent_by.is_some_and(|ip| ip != seen_at)

@@ -87,7 +87,7 @@ pub(super) fn decide(
 
 /// Decides about a request whose first line is wrong: it is refused, where it can be.
 pub(super) fn refuse_line(
-    View { snapshot, names }: View<'_>,
+    view: View<'_>,
     inbound: &Inbound<'_>,
     head: &Head,
     method: Method,
@@ -100,11 +100,35 @@ pub(super) fn refuse_line(
         }
         RequestLineFault::Malformed => Refusal::malformed(Fault::StartLine),
     };
+    refuse_unread(view, inbound, head, method, &refusal, draft)
+}
+
+/// Decides about a request whose end cannot be told.
+pub(super) fn refuse_unframed(
+    view: View<'_>,
+    inbound: &Inbound<'_>,
+    head: &Head,
+    method: Method,
+    (status, fault): (Status, Fault),
+    draft: &mut Draft,
+) -> Verdict {
+    let refusal = Refusal { status, ..Refusal::malformed(fault) };
+    refuse_unread(view, inbound, head, method, &refusal, draft)
+}
+
+fn refuse_unread(
+    View { snapshot, names }: View<'_>,
+    inbound: &Inbound<'_>,
+    head: &Head,
+    method: Method,
+    refusal: &Refusal,
+    draft: &mut Draft,
+) -> Verdict {
     let Some(via) = &top_via(inbound.bytes, head) else {
-        return Verdict::Drop(DropReason::Malformed(Fault::StartLine));
+        return Verdict::Drop(DropReason::Malformed(refusal.fault.unwrap_or(Fault::Header(HeaderName::Via))));
     };
     let (side, uri) = (Side::Client, Span::default());
-    Request { snapshot, names, inbound, side, head, via, sent_by: None, method, uri }.refuse(&refusal, draft)
+    Request { snapshot, names, inbound, side, head, via, sent_by: None, method, uri }.refuse(refusal, draft)
 }
 
 /// The next hop's address family has no listener. Not 503: Viaduct is well, and other requests pass.
@@ -138,11 +162,12 @@ impl<'a> Request<'a> {
         let (listener, from) = match target.leaves_by {
             Some(leaves_by) => leaves_by,
             None => {
-                let egress = self.snapshot.egress(self.inbound.listener, target.to.ip());
+                let egress = self.snapshot.egress(self.inbound.listener, target.transport, target.to.ip());
                 (egress.ok_or_else(no_listener)?, None)
             }
         };
-        let hop = NextHop { listener, to: target.to, from };
+        let connection = target.flow.and_then(|flow| flow.connection);
+        let hop = NextHop { listener, to: target.to, from, connection, reconnect: target.reconnect };
         let verdict = match rewrite::write(self, valid, routing, target, &hop, draft) {
             Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
@@ -209,7 +234,13 @@ impl<'a> Request<'a> {
 
     fn way_back(&self) -> NextHop {
         let from: Option<IpAddr> = self.snapshot.source_of_answer(self.inbound);
-        NextHop { listener: self.inbound.listener, to: self.via.answer_address(self.inbound.peer), from }
+        NextHop {
+            listener: self.inbound.listener,
+            to: self.via.answer_address(self.inbound.peer),
+            from,
+            connection: self.inbound.connection,
+            reconnect: None,
+        }
     }
 
     fn to_tag(&self) -> Option<&[u8]> {

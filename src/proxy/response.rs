@@ -1,6 +1,8 @@
 //! What is done with a response: our Via is verified and taken off, and the next one says where to go (§16.7 items 3 and
 //! 9, §18.1.2, §18.2.2). Everything else passes as it came, provisional responses and retransmissions too (§16.11).
 
+use std::net::SocketAddr;
+
 use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
 use crate::sip::header::HeaderName;
@@ -10,6 +12,7 @@ use crate::sip::via::{MAGIC_COOKIE, Via};
 use super::branch;
 use super::inbound::{Inbound, Side};
 use super::latency::{self, Sample};
+use super::rewrite;
 use super::snapshot::Snapshot;
 use super::token::return_path::ReturnPath;
 use super::validate::message_end;
@@ -46,13 +49,52 @@ fn route(
         return Err(DropReason::Malformed(Fault::Repeated(name)));
     }
     let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
-    let field = head.first(HeaderName::Via).ok_or(malformed(HeaderName::Via))?;
-    let own = Via::parse(message, field.value).ok_or(malformed(HeaderName::Via))?;
+    let Answered { own, hop, .. } = way_back(snapshot, message, head)?;
+    draft
+        .keep(Span { start: head.message_start, end })
+        .and_then(|()| delete_own_via(head, &own, draft))
+        .and_then(|()| rewrite::write_content_length(snapshot, head, &hop, end, draft))
+        .map_err(|DraftFull| DropReason::DraftFull)?;
+    Ok((hop, own))
+}
+
+/// The way back of a request that Viaduct forwarded.
+pub(super) struct Answered {
+    /// Our Via, which has been verified.
+    pub(super) own: Via,
+    /// The one below it.
+    pub(super) below: Via,
+    /// Where the response goes.
+    pub(super) hop: NextHop,
+}
+
+/// Reads our Via and the one below it, and where they lead.
+pub(super) fn way_back(snapshot: &Snapshot, message: &[u8], head: &Head) -> Result<Answered, DropReason> {
+    let malformed = DropReason::Malformed(Fault::Header(HeaderName::Via));
+    let field = head.first(HeaderName::Via).ok_or(malformed)?;
+    let own = Via::parse(message, field.value).ok_or(malformed)?;
     let below = via_below(message, head, field, &own)?;
-    let path = verify(snapshot, inbound, head, &own, &below).ok_or(DropReason::ResponseUnverified)?;
+    let path = verify(snapshot, message, head, &own, &below).ok_or(DropReason::ResponseUnverified)?;
     let to = below.stamped_address(message).ok_or(DropReason::ResponseUnverified)?;
-    write(head, field, &own, end, draft).map_err(|DraftFull| DropReason::DraftFull)?;
-    Ok((NextHop { listener: path.listener, to, from: path.local }, own))
+    let reconnect = path.connection.and_then(|_| reconnect_to(message, &below, to));
+    let hop = NextHop { listener: path.listener, to, from: path.local, connection: path.connection, reconnect };
+    Ok(Answered { own, below, hop })
+}
+
+/// Where a response may go whose connection is gone (§18.2.2): to the port in sent-by, unless the sender was behind address
+/// translation or gave a name, since a connection to a translator's port would reach a stranger.
+fn reconnect_to(message: &[u8], below: &Via, to: SocketAddr) -> Option<SocketAddr> {
+    let sent_by = below.sent_by_ip(message).filter(|ip| *ip == to.ip())?;
+    Some(SocketAddr::new(sent_by, below.port_or_default()))
+}
+
+/// Takes our Via, the topmost, out.
+pub(super) fn delete_own_via(head: &Head, own: &Via, draft: &mut Draft) -> Result<(), DraftFull> {
+    let Some(top) = head.first(HeaderName::Via) else { return Ok(()) };
+    match own.next {
+        Some(next) => draft.delete(Span { start: top.value.start, end: next }),
+        None => draft.delete(top.line),
+    }
 }
 
 /// The Via below the topmost: behind its comma, or in the next Via header.
@@ -66,8 +108,7 @@ fn via_below(message: &[u8], head: &Head, top: &Field, own: &Via) -> Result<Via,
 }
 
 /// Whether the topmost Via is ours, on a response to a request that we forwarded, that goes back where that came from.
-fn verify(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, own: &Via, below: &Via) -> Option<ReturnPath> {
-    let message = inbound.bytes;
+fn verify(snapshot: &Snapshot, message: &[u8], head: &Head, own: &Via, below: &Via) -> Option<ReturnPath> {
     let token = own.own?.of(message);
     let branch = &own.rfc3261_branch(message)?[MAGIC_COOKIE.len()..];
     let to = below.stamped_address(message)?;
@@ -76,12 +117,4 @@ fn verify(snapshot: &Snapshot, inbound: &Inbound<'_>, head: &Head, own: &Via, be
         branch::verifies(&keys.branch, message, head, below, branch).then_some(path)
     })?;
     snapshot.listener(path.listener).map(|_| path)
-}
-
-fn write(head: &Head, top: &Field, own: &Via, end: u32, draft: &mut Draft) -> Result<(), DraftFull> {
-    draft.keep(Span { start: head.message_start, end })?;
-    match own.next {
-        Some(next) => draft.delete(Span { start: top.value.start, end: next }),
-        None => draft.delete(top.line),
-    }
 }

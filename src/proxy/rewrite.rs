@@ -8,6 +8,7 @@ use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
 use crate::sip::header::{HeaderName, has_option_tag};
 use crate::sip::route::{self, RouteValue};
+use crate::sip::scan::Head;
 use crate::sip::start_line::Method;
 use crate::sip::text::decimal_text;
 use crate::sip::uri::Scheme;
@@ -16,7 +17,7 @@ use crate::sip::via::OWN_PARAMETER;
 use super::inbound::{ListenerIndex, Side};
 use super::request::Request;
 use super::routing::Routing;
-use super::snapshot::PathMode;
+use super::snapshot::{PathMode, Snapshot};
 use super::target::Target;
 use super::token::Token;
 use super::token::pin::{Facing, Pin};
@@ -46,15 +47,35 @@ pub(super) fn write(
     }
     write_routes(request, routing, target, draft)?;
     write_record_route(request, routing, target, hop, draft)?;
-    write_path(request, target, hop, draft)
+    write_path(request, target, hop, draft)?;
+    write_content_length(request.snapshot, request.head, hop, valid.end, draft)
+}
+
+/// Over a stream a message must say how long it is (§18.3), and one that came by a datagram need not have (§16.6 item 9).
+pub(super) fn write_content_length(
+    snapshot: &Snapshot,
+    head: &Head,
+    hop: &NextHop,
+    end: u32,
+    draft: &mut Draft,
+) -> Result<(), DraftFull> {
+    let leaves_by_stream = snapshot.listener(hop.listener).is_some_and(|listener| listener.transport.is_stream());
+    if !leaves_by_stream || head.first(HeaderName::ContentLength).is_some() {
+        return Ok(());
+    }
+    let empty_line = head.empty_line();
+    draft.insert(empty_line, [b"Content-Length: ", &decimal_text(end - head.body_start), b"\r\n"])
 }
 
 fn write_via(request: &Request<'_>, target: &Target, hop: &NextHop, draft: &mut Draft) -> Result<(), DraftFull> {
     let (message, keys) = (request.inbound.bytes, request.snapshot.keys().current());
     let Some(listener) = request.snapshot.listener(hop.listener) else { return Err(DraftFull) };
     let branch = branch::of_request(&keys.branch, message, request.head, request.via, request.uri.of(message));
-    let path =
-        ReturnPath { listener: request.inbound.listener, local: request.snapshot.source_of_answer(request.inbound) };
+    let path = ReturnPath {
+        listener: request.inbound.listener,
+        local: request.snapshot.source_of_answer(request.inbound),
+        connection: request.inbound.connection,
+    };
     let token = path.sign(&keys.path, &branch, request.via.answer_address(request.inbound.peer));
     let time = latency::parameter(request.snapshot, request.method, target.member(), request.inbound);
     let text = [listener.via_start(), &branch, b";", OWN_PARAMETER.as_bytes(), b"=", &token, &time, b"\r\n"];
@@ -150,7 +171,7 @@ fn write_path(request: &Request<'_>, target: &Target, hop: &NextHop, draft: &mut
     let wanted = match request.snapshot.policy().path {
         PathMode::Off => false,
         PathMode::On => true,
-        PathMode::Auto => nat::is_behind_nat(request) && (outbound || supports("path")),
+        PathMode::Auto => nat::needs_flow(request) && (outbound || supports("path")),
     };
     if !wanted {
         return Ok(());

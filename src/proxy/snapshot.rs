@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use ipnet::IpNet;
 
+use crate::balance::backend::BackendIndex;
 use crate::balance::pool::Pool;
 use crate::balance::table::Table;
 use crate::sip::via::{MAGIC_COOKIE, parse_ip};
@@ -24,6 +25,8 @@ pub struct Snapshot {
     keys: Keys,
     policy: Policy,
     latency: Option<Instance>,
+    /// By which transport each backend is reached, by its place in the pool; UDP beyond.
+    backend_transports: Vec<Transport>,
 }
 
 /// What the operator wants where the rules leave a choice.
@@ -107,7 +110,12 @@ impl Listener {
         let cookie = String::from_utf8_lossy(MAGIC_COOKIE);
         let token = transport.via_token();
         let via = format!("Via: SIP/2.0/{token} {advertised_host}:{advertised_port};rport;branch={cookie}");
-        let uri_end = format!("@{advertised_host}:{advertised_port};lr");
+        // UDP is what a URI means that names none (RFC 3263 §4.1).
+        let transport_parameter = match transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+        };
+        let uri_end = format!("@{advertised_host}:{advertised_port}{transport_parameter};lr");
         let names = vec![Name::new(advertised_host, advertised_port)];
         let advertised_host = advertised_host.to_owned();
         Listener {
@@ -148,13 +156,24 @@ impl Snapshot {
     /// A snapshot of these. The table is made here, which takes a few milliseconds a backend.
     pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, policy: Policy) -> Self {
         let table = Table::new(&keys.table, &pool);
-        Snapshot { listeners, pool, table, keys, policy, latency: None }
+        Snapshot { listeners, pool, table, keys, policy, latency: None, backend_transports: Vec::new() }
+    }
+
+    /// The same, with backends that are reached by these transports, in the order of the pool.
+    pub fn with_backend_transports(mut self, transports: Vec<Transport>) -> Self {
+        self.backend_transports = transports;
+        self
     }
 
     /// The same, with backends timed: requests to them are stamped with that number and the time.
     pub fn with_latency(mut self, instance: Instance) -> Self {
         self.latency = Some(instance);
         self
+    }
+
+    /// By which transport that member of the pool is reached.
+    pub fn backend_transport(&self, index: BackendIndex) -> Transport {
+        self.backend_transports.get(index.get()).copied().unwrap_or(Transport::Udp)
     }
 
     /// The listeners, in the order of the configuration.
@@ -207,10 +226,11 @@ impl Snapshot {
         self.listeners.get(index.get())
     }
 
-    /// The listener by which a message that came in by `came_in` leaves for `to`: the same one where it can reach that
-    /// address, else the first that can.
-    pub(super) fn egress(&self, came_in: ListenerIndex, to: IpAddr) -> Option<ListenerIndex> {
-        let reaches = |listener: &Listener| listener.address.is_ipv4() == to.is_ipv4();
+    /// The listener by which a message that came in by `came_in` leaves for `to`: the same one where it has that transport
+    /// and can reach that address, else the first that does.
+    pub(super) fn egress(&self, came_in: ListenerIndex, transport: Transport, to: IpAddr) -> Option<ListenerIndex> {
+        let reaches =
+            |listener: &Listener| listener.transport == transport && listener.address.is_ipv4() == to.is_ipv4();
         if self.listener(came_in).is_some_and(reaches) {
             return Some(came_in);
         }
@@ -219,7 +239,8 @@ impl Snapshot {
 
     /// The address that an answer to `inbound` must leave from: the one it was sent to, where the socket has several.
     pub(super) fn source_of_answer(&self, inbound: &Inbound<'_>) -> Option<IpAddr> {
-        inbound.local.filter(|_| self.listener(inbound.listener).is_some_and(Listener::is_wildcard))
+        let is_shared = |listener: &Listener| listener.is_wildcard() && !listener.transport.is_stream();
+        inbound.local.filter(|_| self.listener(inbound.listener).is_some_and(is_shared))
     }
 
     /// Whether a host and port name Viaduct: a listener's own address, one of its names, or, where a listener is bound to

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::balance::backend::BackendIndex;
+use crate::sip::Transport;
 use crate::sip::reply::Status;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::via::parse_ip;
@@ -13,7 +14,7 @@ use super::names::Answer;
 use super::names::name::{Lookup, Wanted};
 use super::request::Request;
 use super::routing::Routing;
-use super::snapshot::OnLostPin;
+use super::snapshot::{Listener, OnLostPin};
 use super::token::flow::Flow;
 use super::trace::Reason;
 use super::validate::Refusal;
@@ -21,6 +22,8 @@ use super::validate::Refusal;
 /// Where a request goes.
 pub(super) struct Target {
     pub(super) to: SocketAddr,
+    /// By which transport.
+    pub(super) transport: Transport,
     pub(super) side: Side,
     /// The backend that it goes to, or for a request of a backend's, the one that it comes from.
     pub(super) backend: Option<BackendIndex>,
@@ -28,6 +31,8 @@ pub(super) struct Target {
     pub(super) leaves_by: Option<(ListenerIndex, Option<IpAddr>)>,
     /// The flow that it follows.
     pub(super) flow: Option<Flow>,
+    /// Where the flow's connection is gone, the address that one may be opened to in its place.
+    pub(super) reconnect: Option<SocketAddr>,
     /// What it was chosen by.
     pub(super) reason: Reason,
     /// The name that it was found by.
@@ -59,7 +64,7 @@ impl Target {
 /// Finds the target. A request from a client goes to a member of the pool and nowhere else.
 pub(super) fn find(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopped> {
     if let Some((flow, reason)) = outward_flow(request, routing)? {
-        return by_flow(request, flow, reason);
+        return by_flow(request, routing, flow, reason);
     }
     if request.side == Side::Backend && !is_for_the_pool(request, routing) {
         return outward(request, routing);
@@ -79,21 +84,39 @@ fn outward_flow(request: &Request<'_>, routing: &Routing<'_>) -> Result<Option<(
     Ok(of_path.or(pinned.map(|flow| (flow, Reason::DialogFlow))))
 }
 
-fn by_flow(request: &Request<'_>, flow: Flow, reason: Reason) -> Result<Target, Stopped> {
+fn by_flow(request: &Request<'_>, routing: &Routing<'_>, flow: Flow, reason: Reason) -> Result<Target, Stopped> {
     // A token outlives its listener: another list of listeners may have none in its place, or one that cannot reach the peer.
     let listener = request.snapshot.listener(flow.listener);
-    if listener.is_none_or(|listener| listener.address.is_ipv4() != flow.peer.is_ipv4()) {
-        return Err(Refusal::new(Status::FlowFailed).into());
-    }
+    let reaches = |listener: &&Listener| {
+        listener.address.is_ipv4() == flow.peer.is_ipv4() && listener.transport.is_stream() == flow.connection.is_some()
+    };
+    let Some(listener) = listener.filter(reaches) else { return Err(Refusal::new(Status::FlowFailed).into()) };
     Ok(Target {
         to: flow.peer,
+        transport: listener.transport,
         side: Side::Client,
         backend: request.sender(),
         leaves_by: Some((flow.listener, flow.local)),
         flow: Some(flow),
+        reconnect: contact_instead(request, routing, listener, reason),
         reason,
         named: None,
     })
+}
+
+/// Where a dialog's request may go whose client has closed its connection: to the address in the URI that comes next, the
+/// client's Contact for most. A registered client whose flow is gone must register anew instead (RFC 5626 §5.3.1).
+fn contact_instead(
+    request: &Request<'_>,
+    routing: &Routing<'_>,
+    listener: &Listener,
+    reason: Reason,
+) -> Option<SocketAddr> {
+    let next = routing.next.as_ref().map_or(routing.uri(), |route| &route.uri);
+    let is_usable = reason == Reason::DialogFlow && transport_of(request, next).ok() == Some(listener.transport);
+    let ip = parse_ip(next.host.of(request.inbound.bytes)).filter(|_| is_usable)?;
+    let address = SocketAddr::new(ip, next.port_or_default());
+    (!request.snapshot.is_own_address(address, request.inbound)).then_some(address)
 }
 
 /// Whether a backend's request is meant for Viaduct itself: it is balanced as if it came from a client.
@@ -109,7 +132,8 @@ fn outward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopp
     if let Some(index) = member_named_by(request, next) {
         return member_target(request, index, to_member);
     }
-    let (to, named) = address_of(request, next)?;
+    let transport = transport_of(request, next)?;
+    let (to, named) = address_of(request, next, transport)?;
     if request.snapshot.is_own_address(to, request.inbound) {
         return Ok(Target { named, ..by_a_name_of_ours(request, routing)? });
     }
@@ -118,7 +142,8 @@ fn outward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopp
     }
     let side = request.snapshot.side_of(to);
     let reason = if by_route { Reason::Route } else { Reason::Uri };
-    Ok(Target { to, side, backend: request.sender(), leaves_by: None, flow: None, reason, named })
+    let backend = request.sender();
+    Ok(Target { to, transport, side, backend, leaves_by: None, flow: None, reconnect: None, reason, named })
 }
 
 /// A name that is not set as one of ours leads to us: the request is for the pool. A Route with such a name would stay in,
@@ -132,18 +157,14 @@ fn by_a_name_of_ours(request: &Request<'_>, routing: &Routing<'_>) -> Result<Tar
 
 /// The address that a URI leads to (RFC 3263 §4), by its maddr or its host, and the name that stands there if it is one.
 /// What it cannot be sent to as it asks is refused; 500, not 503, because Viaduct is well and other requests pass.
-fn address_of(request: &Request<'_>, uri: &Uri) -> Result<(SocketAddr, Option<Wanted>), Stopped> {
+fn address_of(request: &Request<'_>, uri: &Uri, transport: Transport) -> Result<(SocketAddr, Option<Wanted>), Stopped> {
     let message = request.inbound.bytes;
     let refused = |detail| Refusal::because(Status::ServerError, detail);
-    let transport = uri.parameters.transport.map_or(&b"udp"[..], |transport| transport.of(message));
-    if uri.scheme == Scheme::Sips || !transport.eq_ignore_ascii_case(b"udp") {
-        return Err(refused("Next Hop Is Not Reached Over UDP").into());
-    }
     let host = uri.parameters.maddr.unwrap_or(uri.host);
     if let Some(ip) = parse_ip(host.of(message)) {
         return Ok((SocketAddr::new(ip, uri.port_or_default()), None));
     }
-    let wanted = Wanted { host, lookup: lookup_of(uri) };
+    let wanted = Wanted { host, lookup: lookup_of(uri, transport) };
     let name = wanted.name(message).ok_or_else(|| refused("Next Hop Is Neither Address Nor Name"))?;
     match request.names.get(&name) {
         Some(Answer::Targets(targets)) => {
@@ -155,12 +176,22 @@ fn address_of(request: &Request<'_>, uri: &Uri) -> Result<(SocketAddr, Option<Wa
     }
 }
 
-/// What is looked up for a URI whose host is a name (RFC 3263 §4.1, §4.2). Its transport is UDP where it names one.
-fn lookup_of(uri: &Uri) -> Lookup {
-    match (uri.port, uri.parameters.transport) {
-        (Some(port), _) => Lookup::Port(port),
-        (None, Some(_)) => Lookup::Udp,
-        (None, None) => Lookup::Service,
+/// The transport that a URI asks for (RFC 3263 §4.1), if a listener has it; UDP where it asks for none. 500, as above.
+fn transport_of(request: &Request<'_>, uri: &Uri) -> Result<Transport, Refusal> {
+    let named = uri.parameters.transport.map_or(&b"udp"[..], |transport| transport.of(request.inbound.bytes));
+    let mut known = request.snapshot.listeners().iter().map(|listener| listener.transport);
+    known
+        .find(|transport| named.eq_ignore_ascii_case(transport.label().as_bytes()) && uri.scheme != Scheme::Sips)
+        .ok_or_else(|| Refusal::because(Status::ServerError, "No Listener Has The Next Hop's Transport"))
+}
+
+/// What is looked up for a URI whose host is a name (RFC 3263 §4.1, §4.2).
+fn lookup_of(uri: &Uri, transport: Transport) -> Lookup {
+    match (uri.port, uri.parameters.transport, transport) {
+        (Some(port), ..) => Lookup::Port(port),
+        (None, Some(_), Transport::Tcp) => Lookup::Tcp,
+        (None, Some(_), Transport::Udp) => Lookup::Udp,
+        (None, None, _) => Lookup::Service,
     }
 }
 
@@ -198,6 +229,7 @@ fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
 
 fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> Result<Target, Stopped> {
     let backend = request.snapshot.pool().get(index).ok_or_else(|| Refusal::new(Status::ServiceUnavailable))?;
-    let (to, side) = (backend.address, Side::Backend);
-    Ok(Target { to, side, backend: Some(index), leaves_by: None, flow: None, reason, named: None })
+    let (to, side, transport) = (backend.address, Side::Backend, request.snapshot.backend_transport(index));
+    let backend = Some(index);
+    Ok(Target { to, transport, side, backend, leaves_by: None, flow: None, reconnect: None, reason, named: None })
 }

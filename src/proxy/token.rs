@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use arrayvec::ArrayVec;
 
 use super::base64url;
+use super::inbound::ConnectionRef;
 
 /// The bytes of a token before they are written as text. The longest is a pin with a flow between IPv6 addresses.
 type Bytes = ArrayVec<u8, 52>;
@@ -46,6 +47,44 @@ fn read(text: &[u8]) -> Option<(Bytes, u64)> {
     bytes.truncate(signed);
     Some((bytes, signature))
 }
+
+/// What else is to be known of the way back: at most one of these, since a connection has both its ends fixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NearEnd {
+    /// The address that the peer sent to, where the listener has several.
+    pub(super) local: Option<IpAddr>,
+    /// The connection that it sent by.
+    pub(super) connection: Option<ConnectionRef>,
+}
+
+impl NearEnd {
+    /// Which of them there is, in two bits.
+    fn kind(&self) -> u8 {
+        self.connection.map_or(family(self.local), |_| CONNECTION)
+    }
+
+    fn push(&self, bytes: &mut Bytes) {
+        match (self.connection, self.local) {
+            (Some(connection), _) => {
+                bytes.extend(connection.process.to_be_bytes());
+                bytes.extend(connection.number.to_be_bytes());
+            }
+            (None, Some(local)) => push_ip(bytes, local),
+            (None, None) => {}
+        }
+    }
+
+    fn take(fields: &mut Fields<'_>, kind: u8) -> Option<Self> {
+        if kind & 3 != CONNECTION {
+            return fields.ip(kind).map(|local| NearEnd { local, connection: None });
+        }
+        let (process, number) = (u32::from_be_bytes(fields.take()?), u64::from_be_bytes(fields.take()?));
+        Some(NearEnd { local: None, connection: Some(ConnectionRef { process, number }) })
+    }
+}
+
+/// In the place of an address' family: that a connection is meant.
+const CONNECTION: u8 = 3;
 
 /// The family of an address, or that there is none, in two bits.
 fn family(ip: Option<IpAddr>) -> u8 {

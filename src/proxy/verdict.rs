@@ -7,7 +7,7 @@ use crate::sip::header::HeaderName;
 use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
-use super::inbound::{ListenerIndex, Side};
+use super::inbound::{ConnectionRef, ListenerIndex, Side};
 use super::latency::Sample;
 use super::names::name::Wanted;
 use super::trace::Trace;
@@ -101,6 +101,11 @@ pub struct NextHop {
     pub to: SocketAddr,
     /// The address it leaves from; `None` where the socket is bound to one or the kernel may choose.
     pub from: Option<IpAddr>,
+    /// Over a stream, the connection that it must go by. Where there is none, any connection to `to` serves, and if need be
+    /// one is opened.
+    pub connection: Option<ConnectionRef>,
+    /// Where that connection is gone, the address that a new one may be opened to in its place.
+    pub reconnect: Option<SocketAddr>,
 }
 
 /// What a message is, as far as it was read.

@@ -1,23 +1,26 @@
-//! Settings become a snapshot and sockets: names are resolved, addresses chosen, ports bound.
+//! Settings become a snapshot: names are resolved, addresses chosen, and what cannot work is refused.
 //!
 //! Binding first and deciding later looked simpler. A socket that shares its port is given datagrams from the moment it is
 //! bound, and nobody reads them while the table is made; so sockets are opened last, and a check opens none.
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::balance::backend::Backend;
+use crate::balance::backend::{Backend, BackendIndex};
 use crate::balance::pool::Pool;
 use crate::config::error::ConfigError;
 use crate::config::value::{BackendSetting, HostPort, Listen};
 use crate::config::{SecretSetting, Settings, Switch};
 use crate::io::Options;
-use crate::io::socket::{SocketOptions, claim_udp, open_udp};
 use crate::proxy::keys::Keys;
 use crate::proxy::latency::Instance;
 use crate::proxy::snapshot::{Listener, Snapshot};
+use crate::shard::policy::ConnectionPolicy;
+use crate::sip::Transport;
+
+use super::sockets::{self, Claimed};
 
 /// What the shards start from.
 #[derive(Debug)]
@@ -27,13 +30,13 @@ pub struct Plan {
     /// A digest of what the members of a fleet must have in common.
     pub digest: String,
     /// The listeners' addresses that another program has.
-    pub in_use: Vec<SocketAddr>,
+    pub in_use: Vec<(Transport, SocketAddr)>,
 }
 
 /// Makes the plan. Binds each listener for a moment, to learn its port where port 0 is set, and whether it is free.
 pub fn make(settings: &Settings) -> Result<Plan, ConfigError> {
     let (keys, pool) = (keys(settings)?, pool(settings)?);
-    let (addresses, in_use) = claim(settings)?;
+    let Claimed { addresses, in_use } = sockets::claim(settings)?;
     let digest = digest(&keys, &pool, settings);
     Ok(Plan { snapshot: snapshot(settings, keys, pool, &addresses)?, digest, in_use })
 }
@@ -46,13 +49,21 @@ pub fn snapshot_as_set(settings: &Settings) -> Result<Snapshot, ConfigError> {
 
 fn snapshot(settings: &Settings, keys: Keys, pool: Pool, addresses: &[SocketAddr]) -> Result<Snapshot, ConfigError> {
     let listeners = listeners(settings, addresses, &pool)?;
-    reachable(&listeners, &pool)?;
-    no_loop(&listeners, &pool)?;
-    let snapshot = Snapshot::new(listeners, pool, keys, settings.policy());
+    let transports = transports(settings);
+    let snapshot = Snapshot::new(listeners, pool, keys, settings.policy()).with_backend_transports(transports);
+    reachable(&snapshot)?;
+    no_loop(&snapshot)?;
     Ok(match settings.latency {
         Switch::On => snapshot.with_latency(random_instance()?),
         Switch::Off => snapshot,
     })
+}
+
+/// The transports of the backends, in the order of the pool, which is that of their names.
+fn transports(settings: &Settings) -> Vec<Transport> {
+    let mut named: Vec<_> = settings.backends.0.iter().map(|backend| (&backend.name, backend.transport)).collect();
+    named.sort_by_key(|(name, _)| *name);
+    named.into_iter().map(|(_, transport)| transport).collect()
 }
 
 fn keys(settings: &Settings) -> Result<Keys, ConfigError> {
@@ -67,31 +78,6 @@ fn keys(settings: &Settings) -> Result<Keys, ConfigError> {
     Keys::rotating(&secret, &settings.secrets_accepted()?, &table).map_err(|error| secret_error(&error))
 }
 
-/// Opens a socket for each listener and shard. A listener that another program has is an error: with a shared port each
-/// would get half of the messages.
-pub fn open(plan: &Plan, settings: &Settings) -> Result<Vec<Vec<UdpSocket>>, ConfigError> {
-    if let Some(address) = plan.in_use.first() {
-        let wrong = "another program, perhaps a Viaduct, has it";
-        return Err(ConfigError::new("VIADUCT_LISTEN", format!("udp://{address}"), wrong, FREE_ADDRESS));
-    }
-    let options = SocketOptions {
-        receive_buffer_bytes: settings.socket_receive_bytes,
-        send_buffer_bytes: settings.socket_send_bytes,
-    };
-    let open = |listener: &Listener| {
-        let unusable = |error| unusable(listener.address, &error);
-        open_udp(listener.address, &options).map_err(unusable)
-    };
-    let of_shard = |_| plan.snapshot.listeners().iter().map(open).collect();
-    (0..settings.shard_count()).map(of_shard).collect()
-}
-
-const FREE_ADDRESS: &str = "an address of this machine and a port that no other program has";
-
-fn unusable(address: SocketAddr, error: &std::io::Error) -> ConfigError {
-    ConfigError::new("VIADUCT_LISTEN", format!("udp://{address}"), format!("it cannot be bound: {error}"), FREE_ADDRESS)
-}
-
 /// The engine's sizes as set.
 pub fn engine_options(settings: &Settings) -> Options {
     Options {
@@ -99,7 +85,20 @@ pub fn engine_options(settings: &Settings) -> Options {
         receive_buffer_bytes: settings.receive_buffer_bytes,
         send_slots: settings.send_slots,
         send_slot_bytes: 65_535,
+        streams: settings.streams.options(settings.shard_count()),
         ..Options::default()
+    }
+}
+
+/// How connections are kept, as set.
+pub fn connection_policy(settings: &Settings) -> ConnectionPolicy {
+    let streams = &settings.streams;
+    ConnectionPolicy {
+        idle: Duration::from_secs(streams.connection_idle_s.into()),
+        connect: Duration::from_millis(streams.connect_timeout_ms.into()),
+        message: Duration::from_secs(streams.message_timeout_s.into()),
+        per_backend: streams.backend_connections,
+        ..ConnectionPolicy::default()
     }
 }
 
@@ -139,7 +138,7 @@ fn resolve(setting: &BackendSetting) -> Result<Backend, ConfigError> {
                 let wrong = format!("the host name {host} cannot be resolved: {error}");
                 ConfigError::new(
                     "VIADUCT_BACKENDS",
-                    format!("udp://{}", setting.target),
+                    format!("{}://{}", setting.transport.label(), setting.target),
                     wrong,
                     "a name that resolves here, or an address",
                 )
@@ -151,22 +150,6 @@ fn resolve(setting: &BackendSetting) -> Result<Backend, ConfigError> {
         }
     };
     Ok(Backend { name: setting.name.clone(), address, host: host.clone(), weight: setting.weight })
-}
-
-/// The listeners' addresses with their ports, and those of them that another program has.
-fn claim(settings: &Settings) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), ConfigError> {
-    let (mut addresses, mut in_use) = (Vec::new(), Vec::new());
-    for Listen { address, .. } in &settings.listen.0 {
-        match claim_udp(*address) {
-            Ok(claimed) => addresses.push(claimed),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                addresses.push(*address);
-                in_use.push(*address);
-            }
-            Err(error) => return Err(unusable(*address, &error)),
-        }
-    }
-    Ok((addresses, in_use))
 }
 
 fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<Vec<Listener>, ConfigError> {
@@ -216,45 +199,51 @@ fn address_towards(pool: &Pool, wildcard: IpAddr) -> Result<IpAddr, ConfigError>
     }
 }
 
-/// No backend may be Viaduct itself: each request would go round until its hops are used up.
-fn no_loop(listeners: &[Listener], pool: &Pool) -> Result<(), ConfigError> {
-    let is_ours = |backend: &&Backend| {
-        listeners.iter().any(|listener| {
+/// Every backend must be reachable by a listener of its transport and address family.
+fn reachable(snapshot: &Snapshot) -> Result<(), ConfigError> {
+    for (index, backend) in snapshot.pool().backends().iter().enumerate() {
+        let transport = snapshot.backend_transport(BackendIndex(index as u16));
+        let reaches = |listener: &Listener| {
+            listener.transport == transport && listener.address.is_ipv4() == backend.address.is_ipv4()
+        };
+        if !snapshot.listeners().iter().any(reaches) {
+            let family = if backend.address.is_ipv4() { "IPv4" } else { "IPv6" };
+            let url = format!("{}://", transport.label());
+            let wrong = format!("no listener is {url} and {family}, so {} cannot be reached", backend.address);
+            let right = format!("a pool that the listeners reach, or an {family} listener {url} in VIADUCT_LISTEN");
+            return Err(ConfigError::new("VIADUCT_BACKENDS", as_set(backend, transport), wrong, &right));
+        }
+    }
+    Ok(())
+}
+
+/// No backend may be Viaduct itself: each request would go round until its hops are used up. Over which transport makes no
+/// difference: where one listener is, so is Viaduct.
+fn no_loop(snapshot: &Snapshot) -> Result<(), ConfigError> {
+    let is_ours = |backend: &Backend| {
+        snapshot.listeners().iter().any(|listener| {
             let advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port).parse().ok();
             listener.address == backend.address || advertised == Some(backend.address)
         })
     };
-    match pool.backends().iter().find(is_ours) {
+    match snapshot.pool().backends().iter().enumerate().find(|(_, backend)| is_ours(backend)) {
         None => Ok(()),
-        Some(backend) => Err(ConfigError::new(
+        Some((index, backend)) => Err(ConfigError::new(
             "VIADUCT_BACKENDS",
-            format!("{}=udp://{}", backend.name, backend.address),
+            as_set(backend, snapshot.backend_transport(BackendIndex(index as u16))),
             "it is a listener of Viaduct's own",
             "the addresses of the proxies behind it",
         )),
     }
 }
 
-/// Every backend must be reachable by a listener of its address family.
-fn reachable(listeners: &[Listener], pool: &Pool) -> Result<(), ConfigError> {
-    let reaches = |backend: &Backend| listeners.iter().any(|l| l.address.is_ipv4() == backend.address.is_ipv4());
-    match pool.backends().iter().find(|backend| !reaches(backend)) {
-        None => Ok(()),
-        Some(backend) => {
-            let family = if backend.address.is_ipv4() { "IPv4" } else { "IPv6" };
-            let wrong = format!("no listener is {family}, so {} cannot be reached", backend.address);
-            Err(ConfigError::new(
-                "VIADUCT_BACKENDS",
-                format!("{}=udp://{}", backend.name, backend.address),
-                wrong,
-                &format!("a pool that the listeners reach, or an {family} listener"),
-            ))
-        }
-    }
+fn as_set(backend: &Backend, transport: Transport) -> String {
+    format!("{}={}://{}", backend.name, transport.label(), backend.address)
 }
 
 /// Covers what places calls and what signs: secret, pool, weights, trusted networks, and listeners as they are set. Not
-/// what differs between machines, such as addresses found in the routing table.
+/// what differs between machines, such as addresses found in the routing table. A backend's transport is named where it is
+/// not UDP: a fleet over UDP has the digest that it had when there was no other.
 fn digest(keys: &Keys, pool: &Pool, settings: &Settings) -> String {
     let mut sha = Sha256::new();
     let mut take = |text: String| sha.update(format!("{}:{text}", text.len()));
@@ -263,12 +252,63 @@ fn digest(keys: &Keys, pool: &Pool, settings: &Settings) -> String {
         let advertised = advertise.as_ref().map_or_else(String::new, ToString::to_string);
         take(format!("{} {} {advertised}", transport.label(), address.port()));
     }
-    for Backend { name, address, host, weight } in pool.backends() {
-        take(format!("{name} {host} {address} {weight}"));
+    for (Backend { name, address, host, weight }, transport) in pool.backends().iter().zip(transports(settings)) {
+        let transport = if transport.is_stream() { format!(" {}", transport.label()) } else { String::new() };
+        take(format!("{name} {host} {address} {weight}{transport}"));
     }
     let mut trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
     trusted.sort();
     trusted.dedup();
     trusted.into_iter().for_each(&mut take);
     sha.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::error::parse;
+
+    fn made(backends: &str, listen: &str) -> Result<Plan, String> {
+        let words = format!("viaduct --secret 0123456789abcdef --backends {backends} --listen {listen}");
+        match parse(words.split_whitespace().map(Into::into)) {
+            Ok(line) => make(&line.settings).map_err(|error| error.to_string()),
+            Err(refused) => panic!("{refused:?}"),
+        }
+    }
+
+    #[test]
+    fn transports_follow_the_pool_though_it_is_sorted() {
+        let backends = "c=tcp://127.0.0.2:1,a=udp://127.0.0.3:1,b=tcp://127.0.0.4:1";
+        let plan = made(backends, "udp://127.0.0.1:0,tcp://127.0.0.1:0").unwrap();
+        let transports: Vec<_> = (0..3).map(|index| plan.snapshot.backend_transport(BackendIndex(index))).collect();
+        assert_eq!(transports, [Transport::Udp, Transport::Tcp, Transport::Tcp]);
+    }
+
+    #[test]
+    fn a_backend_needs_a_listener_of_its_transport_and_its_family() {
+        let error = made("tcp://127.0.0.2:1", "udp://127.0.0.1:0,tcp://[::1]:0").unwrap_err();
+        assert!(error.contains("127.0.0.2:1=tcp://127.0.0.2:1`: no listener is tcp:// and IPv4"), "{error}");
+        assert!(error.contains("an IPv4 listener tcp:// in VIADUCT_LISTEN"), "{error}");
+        made("tcp://127.0.0.2:1", "udp://[::1]:0,tcp://127.0.0.1:0").unwrap();
+    }
+
+    #[test]
+    fn an_address_over_another_transport_is_the_same_address() {
+        let both = "udp://127.0.0.1:0,tcp://127.0.0.1:0";
+        assert!(made("a=udp://127.0.0.2:1,b=tcp://127.0.0.2:1", both).unwrap_err().contains("two backends are at"));
+        assert!(made("a=udp://127.0.0.2:1,a=tcp://127.0.0.3:1", both).unwrap_err().contains("are named `a`"));
+        let error = made("tcp://127.0.0.1:5999", "udp://127.0.0.1:5999,tcp://127.0.0.1:0").unwrap_err();
+        assert!(error.contains("tcp://127.0.0.1:5999`: it is a listener of Viaduct's own"), "{error}");
+    }
+
+    /// The digest is compared between members of a fleet of several versions.
+    #[test]
+    fn the_digest_names_transports_but_leaves_a_fleet_over_udp_as_it_was() {
+        let udp = "a=udp://127.0.0.2:5060;weight=3,b=udp://127.0.0.3:5060";
+        let both = "udp://127.0.0.1:0,tcp://127.0.0.1:0";
+        assert_eq!(made(udp, "udp://127.0.0.1:0").unwrap().digest, "da1afba6d2acd043");
+        let of = |backends: &str| made(backends, both).unwrap().digest;
+        assert_ne!(of(udp), of(&udp.replace("b=udp", "b=tcp")));
+        assert_eq!(of(udp), of(udp));
+    }
 }

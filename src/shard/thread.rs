@@ -3,7 +3,6 @@
 //! A shard that panics or whose engine breaks ends its thread, and the end of one shard ends the process: what supervises
 //! it starts it again in a known state, and the other members of the fleet decide alike meanwhile.
 
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -17,7 +16,9 @@ use crate::metrics::cells::ShardCells;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::snapshot::Snapshot;
 
-use super::Shard;
+use super::mailbox::PostOffice;
+use super::policy::ConnectionPolicy;
+use super::{Parts, Shard};
 
 /// What a shard needs to start.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub struct Plan {
     pub number: usize,
     /// The core it stays on, if it is to.
     pub core: Option<CoreId>,
-    /// A socket for each listener, in their order.
-    pub sockets: Vec<UdpSocket>,
+    /// A socket for each listener, those of a kind in the order of the snapshot's listeners.
+    pub sockets: Sockets,
     /// Which engine is wanted.
     pub choice: Choice,
     /// The engine's sizes.
@@ -36,6 +37,10 @@ pub struct Plan {
     pub snapshot: Arc<Snapshot>,
     /// What it asks for names by.
     pub exchange: Arc<Exchange>,
+    /// How it keeps connections.
+    pub policy: ConnectionPolicy,
+    /// What it sends messages to other shards by, and gets theirs from.
+    pub post: PostOffice,
 }
 
 /// A shard that runs.
@@ -72,9 +77,9 @@ impl std::error::Error for StartError {}
 
 type Started = Result<(Arc<ShardCells>, Option<Unavailable>), Unavailable>;
 
-/// Starts a shard; returns when its engine runs. `ended` is called when the shard has ended, for whatever reason.
-pub fn start(plan: Plan, ended: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
-    let doorbell = Doorbell::new().map_err(StartError::Thread)?;
+/// Starts a shard; returns when its engine runs. The doorbell is the one that the plan's post office has for it. `ended` is
+/// called when the shard has ended, for whatever reason.
+pub fn start(plan: Plan, doorbell: Doorbell, ended: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
     let stop = Arc::new(AtomicBool::new(false));
     let (report, started) = bounded(1);
     let name = format!("shard-{}", plan.number);
@@ -116,14 +121,21 @@ fn run(plan: Plan, doorbell: &Doorbell, stop: &AtomicBool, report: &Sender<Start
     {
         tracing::warn!(shard = plan.number, core = core.id, "the shard could not be pinned to its core");
     }
-    let sockets = Sockets { datagrams: plan.sockets, listeners: Vec::new() };
-    let opened = match Engine::open(plan.choice, sockets, &plan.options, doorbell) {
+    let opened = match Engine::open(plan.choice, plan.sockets, &plan.options, doorbell) {
         Ok(opened) => opened,
         Err(unavailable) => return drop(report.send(Err(unavailable))),
     };
     let backends = plan.snapshot.pool().backends().len();
     let cells = Arc::new(ShardCells::new(opened.kind, opened.fallback.is_some(), backends));
-    let mut shard = Shard::new(opened.engine, plan.snapshot, plan.exchange, cells.clone());
+    let parts = Parts {
+        snapshot: plan.snapshot,
+        exchange: plan.exchange,
+        cells: cells.clone(),
+        policy: plan.policy,
+        post: plan.post,
+        number: plan.number,
+    };
+    let mut shard = Shard::new(opened.engine, parts);
     let _ = report.send(Ok((cells, opened.fallback)));
     while !stop.load(Ordering::Acquire) {
         if let Err(error) = shard.turn(None) {

@@ -94,6 +94,12 @@ impl Draft {
         self.edits.try_insert(place, Edit { cut, text }).map_err(|_| DraftFull)
     }
 
+    /// No fewer bytes than the message has.
+    pub fn bytes_max(&self) -> usize {
+        let kept = |part: &Part| if let Part::Message(span) = part { span.len() } else { 0 };
+        self.parts.iter().map(kept).sum::<usize>() + self.text.len()
+    }
+
     /// Writes the message into `out` and gives its length; `None` where `out` is too small. `message` is the incoming
     /// message that the parts are of.
     pub fn render(&self, message: &[u8], out: &mut [u8]) -> Option<usize> {

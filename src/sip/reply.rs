@@ -23,11 +23,12 @@ pub enum Status {
     ServerError,
     ServiceUnavailable,
     VersionNotSupported,
+    MessageTooLarge,
 }
 
 impl Status {
     /// Every status, in the order of [`Status::index`].
-    pub const ALL: [Status; 11] = [
+    pub const ALL: [Status; 12] = [
         Status::Ok,
         Status::BadRequest,
         Status::Forbidden,
@@ -39,6 +40,7 @@ impl Status {
         Status::ServerError,
         Status::ServiceUnavailable,
         Status::VersionNotSupported,
+        Status::MessageTooLarge,
     ];
 
     /// This status's place in [`Status::ALL`].
@@ -60,6 +62,7 @@ impl Status {
             Status::ServerError => 500,
             Status::ServiceUnavailable => 503,
             Status::VersionNotSupported => 505,
+            Status::MessageTooLarge => 513,
         }
     }
 
@@ -77,6 +80,7 @@ impl Status {
             Status::ServerError => "Server Internal Error",
             Status::ServiceUnavailable => "Service Unavailable",
             Status::VersionNotSupported => "Version Not Supported",
+            Status::MessageTooLarge => "Message Too Large",
         }
     }
 }
@@ -109,6 +113,12 @@ impl Reply<'_> {
         peer: SocketAddr,
         draft: &mut Draft,
     ) -> Result<(), DraftFull> {
+        self.write_unstamped(head, draft)?;
+        via.stamp(via.sent_by_ip(message), peer, draft)
+    }
+
+    /// The same, with the Vias as they stand.
+    pub fn write_unstamped(&self, head: &Head, draft: &mut Draft) -> Result<(), DraftFull> {
         let code = decimal_text(self.status.code().into());
         let (dash, detail) = self.detail.map_or(("", ""), |detail| (" - ", detail));
         let reason = self.status.reason().as_bytes();
@@ -116,7 +126,6 @@ impl Reply<'_> {
         for field in head.all(HeaderName::Via) {
             draft.keep(field.line)?;
         }
-        via.stamp(via.sent_by_ip(message), peer, draft)?;
         for name in [HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
             if let Some(field) = head.first(name) {
                 draft.keep(field.line)?;

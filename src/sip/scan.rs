@@ -56,6 +56,8 @@ pub struct Head {
     pub message_start: u32,
     /// Where the body begins: behind the empty line.
     pub body_start: u32,
+    /// Where the empty line begins.
+    head_end: u32,
     fields: ArrayVec<Field, MAX_FIELDS>,
     /// By name, one more than the index in `fields` of the first of that name; 0 where there is none.
     first: [u8; HeaderName::COUNT],
@@ -79,6 +81,7 @@ impl Default for Head {
             start: StartLine::BadResponse,
             message_start: 0,
             body_start: 0,
+            head_end: 0,
             fields: ArrayVec::new(),
             first: [0; HeaderName::COUNT],
             repeated: None,
@@ -114,7 +117,7 @@ impl Head {
             } else {
                 let line = without_cr(&message[line_start..end]);
                 if line.is_empty() {
-                    self.body_start = end as u32 + 1;
+                    (self.head_end, self.body_start) = (line_start as u32, end as u32 + 1);
                     return Ok(());
                 }
                 in_noted &= matches!(first, b' ' | b'\t');
@@ -149,6 +152,11 @@ impl Head {
         if let Some(field) = self.fields.last_mut() {
             field.fold(line, start, next);
         }
+    }
+
+    /// The place before the empty line that ends the head: where a header is put in below all others.
+    pub fn empty_line(&self) -> Span {
+        Span { start: self.head_end, end: self.head_end }
     }
 
     /// The first header of that name.

@@ -159,7 +159,7 @@ fn inbound<'a>(from: &str, bytes: &'a [u8]) -> Inbound<'a> {
             _ => panic!("an unknown word: {word}"),
         }
     }
-    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local, now_us }
+    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local, connection: None, now_us }
 }
 
 fn describe(snapshot: &Snapshot, decision: &Decision) -> String {

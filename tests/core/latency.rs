@@ -18,7 +18,14 @@ fn timed() -> Snapshot {
 
 /// What comes of a message at a time.
 fn at(snapshot: &Snapshot, now_us: u64, bytes: &[u8], peer: &str) -> (Option<Sample>, Option<BackendIndex>, String) {
-    let inbound = Inbound { bytes, peer: peer.parse().unwrap(), listener: ListenerIndex(0), local: None, now_us };
+    let inbound = Inbound {
+        bytes,
+        peer: peer.parse().unwrap(),
+        listener: ListenerIndex(0),
+        local: None,
+        connection: None,
+        now_us,
+    };
     let (decision, sent) = decided_inbound(snapshot, &inbound);
     let Verdict::Forward { backend, .. } = decision.verdict else { panic!("{:?}", decision.verdict) };
     (decision.sample, backend, String::from_utf8(sent).unwrap())

@@ -24,7 +24,10 @@ fn request(method: &str, uri: &str, call: usize) -> Vec<u8> {
 
 fn decided(view: View<'_>, message: &[u8], peer: &str) -> (Decision, Vec<u8>) {
     let peer = peer.parse().expect("an address");
-    decided_with(view, &Inbound { bytes: message, peer, listener: ListenerIndex(0), local: None, now_us: 0 })
+    decided_with(
+        view,
+        &Inbound { bytes: message, peer, listener: ListenerIndex(0), local: None, connection: None, now_us: 0 },
+    )
 }
 
 fn hop(view: View<'_>, method: &str, call: usize) -> SocketAddr {

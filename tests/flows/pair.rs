@@ -168,7 +168,7 @@ fn identity(via: &str) -> String {
 
 /// What one instance decides about a message from there, and the bytes that it sends.
 pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: SocketAddr) -> (Decision, Vec<u8>) {
-    let inbound = Inbound { bytes, peer, listener: ListenerIndex(0), local: None, now_us: 0 };
+    let inbound = Inbound { bytes, peer, listener: ListenerIndex(0), local: None, connection: None, now_us: 0 };
     let mut scratch = Scratch::default();
     let decision = decide(View { snapshot, names: &Names::default() }, &inbound, &mut scratch);
     let mut out = vec![0; 65_535];

@@ -39,6 +39,11 @@ impl Kamailio {
         Kamailio::start_as(scene, host, called, defined)
     }
 
+    /// The same, reached over TCP and over UDP.
+    pub fn start_over_tcp(scene: &Scene, host: u8, called: SocketAddr) -> Kamailio {
+        Kamailio::start_as(scene, host, called, &["TCP"])
+    }
+
     /// Starts one that takes registrations and relays calls to those who are registered.
     pub fn start_registrar(scene: &Scene, host: u8) -> Kamailio {
         let nobody = scene.endpoint(host);

@@ -27,6 +27,8 @@ pub struct Callers<'a> {
     pub pause_ms: u32,
     /// What `[service]` stands for in the scenario: the user who is called.
     pub service: &'a str,
+    /// SIPp's word for how they send: `u1` by one UDP socket, `t1` by one TCP connection, `tn` by one for each call.
+    pub transport: &'a str,
 }
 
 /// Callers at work.
@@ -48,6 +50,7 @@ impl Callers<'_> {
     pub fn start(&self, scene: &Scene) -> Calling {
         let name = format!("callers-{}-{}", self.scenario, self.service);
         let mut command = sipp(scene, self.scenario, &name, self.from);
+        command.args(["-t", self.transport, "-max_socket", "4096"]);
         // SIPp ends itself first, so that its statistics say how far it came.
         let limit_seconds = self.calls / self.per_second + 30;
         command.args(["-rsa", &self.through.to_string(), "-m", &self.calls.to_string()]);

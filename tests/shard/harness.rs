@@ -15,7 +15,9 @@ use viaduct::proxy::latency::Instance;
 use viaduct::proxy::names::exchange::Exchange;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
-use viaduct::shard::Shard;
+use viaduct::shard::mailbox::PostOffice;
+use viaduct::shard::policy::ConnectionPolicy;
+use viaduct::shard::{Parts, Shard};
 use viaduct::sip::Transport;
 use viaduct::sip::reply::Status;
 
@@ -50,15 +52,19 @@ impl Bench {
         let snapshot = Snapshot::new(vec![listener], Pool::new(vec![member]).unwrap(), keys, Policy::default());
         let snapshot = snapshot.with_latency(Instance(7));
         let exchange = Arc::new(Exchange::default());
-        let opened = Engine::open(
-            choice,
-            Sockets { datagrams: vec![socket], ..Sockets::default() },
-            options,
-            &Doorbell::new().unwrap(),
-        )
-        .unwrap();
+        let doorbell = Doorbell::new().unwrap();
+        let sockets = Sockets { datagrams: vec![socket], ..Sockets::default() };
+        let opened = Engine::open(choice, sockets, options, &doorbell).unwrap();
         let cells = Arc::new(ShardCells::new(opened.kind, false, 1));
-        let shard = Shard::new(opened.engine, Arc::new(snapshot), exchange.clone(), cells.clone());
+        let parts = Parts {
+            snapshot: Arc::new(snapshot),
+            exchange: exchange.clone(),
+            cells: cells.clone(),
+            policy: ConnectionPolicy::default(),
+            post: PostOffice::new(7, vec![doorbell]),
+            number: 0,
+        };
+        let shard = Shard::new(opened.engine, parts);
         Bench { shard, cells, exchange, client, backend, address }
     }
 

@@ -7,4 +7,5 @@ mod allocations;
 mod exhaustion;
 mod harness;
 mod latency;
+mod streams;
 mod teardown;

@@ -1,5 +1,5 @@
 //! From a name to addresses (RFC 3263 §4): NAPTR says which service record to ask for, SRV which hosts and ports, A and AAAA
-//! where those are. Only what is reached over UDP counts.
+//! where those are. Where a URI names no transport, only what is reached over UDP counts.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -59,10 +59,11 @@ impl Walk<'_> {
         let host = domain(name.host())?;
         let service = match name.lookup() {
             Lookup::Port(port) => return self.host(host, port).await,
-            Lookup::Udp => None,
+            Lookup::Udp | Lookup::Tcp => None,
             Lookup::Service => self.service_by_naptr(&host).await?,
         };
-        let service = service.map_or_else(|| domain(&format!("_sip._udp.{}", name.host())), Ok);
+        let protocol = if name.lookup() == Lookup::Tcp { "tcp" } else { "udp" };
+        let service = service.map_or_else(|| domain(&format!("_sip._{protocol}.{}", name.host())), Ok);
         let services = match service {
             Ok(service) => self.services(&service).await?,
             // With what goes before a service it would be too long to have one.

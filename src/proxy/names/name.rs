@@ -14,6 +14,8 @@ pub enum Lookup {
     Service,
     /// It names the transport: SRV for UDP, addresses.
     Udp,
+    /// The same for TCP.
+    Tcp,
     /// It names the port: addresses.
     Port(u16),
 }
@@ -41,6 +43,7 @@ const MAX_HOST_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
 const UDP: &str = ";transport=udp";
+const TCP: &str = ";transport=tcp";
 
 /// A name to look up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +69,13 @@ impl Name {
         match lookup {
             Lookup::Service => {}
             Lookup::Udp => text.push_str(UDP),
+            Lookup::Tcp => text.push_str(TCP),
             Lookup::Port(port) => write!(text, ":{port}").ok()?,
         }
         Some(Name { text, host_bytes: host.len() as u8, lookup })
     }
 
-    /// The name as text, no other name's: `host`, `host:port` or `host;transport=udp`.
+    /// The name as text, no other name's: `host`, `host:port` or `host;transport=udp`, likewise for TCP.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -111,6 +115,7 @@ mod tests {
         assert_eq!(text("SIP.Example.COM.", Lookup::Service), text("sip.example.com", Lookup::Service));
         assert_eq!(text("a_b-c.example", Lookup::Port(5070)).as_deref(), Some("a_b-c.example:5070"));
         assert_eq!(text("a.example", Lookup::Udp).as_deref(), Some("a.example;transport=udp"));
+        assert_eq!(text("a.example", Lookup::Tcp).as_deref(), Some("a.example;transport=tcp"));
     }
 
     #[test]

@@ -6,9 +6,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::balance::key::Key;
-use crate::proxy::inbound::ListenerIndex;
+use crate::proxy::inbound::{ConnectionRef, ListenerIndex};
 
-use super::{Bytes, Fields, Token, family, push_address, push_ip, read, write};
+use super::{Bytes, Fields, NearEnd, Token, family, push_address, read, write};
 
 /// What a flow token begins with.
 pub const PREFIX: u8 = b'f';
@@ -22,6 +22,8 @@ pub struct Flow {
     pub peer: SocketAddr,
     /// The address that it sent to, where the listener has several.
     pub local: Option<IpAddr>,
+    /// The connection that it sent by.
+    pub connection: Option<ConnectionRef>,
 }
 
 impl Flow {
@@ -46,12 +48,11 @@ impl Flow {
 
     /// Families in a byte, the listener in another, then the addresses.
     pub(super) fn push(&self, bytes: &mut Bytes) {
-        bytes.push(family(Some(self.peer.ip())) | family(self.local) << 2);
+        let near_end = NearEnd { local: self.local, connection: self.connection };
+        bytes.push(family(Some(self.peer.ip())) | near_end.kind() << 2);
         bytes.push(self.listener.0);
         push_address(bytes, self.peer);
-        if let Some(local) = self.local {
-            push_ip(bytes, local);
-        }
+        near_end.push(bytes);
     }
 
     /// In the place of a flow: that there is none.
@@ -66,8 +67,8 @@ impl Flow {
         }
         let listener = ListenerIndex(fields.byte()?);
         let peer = fields.address(families)??;
-        let local = fields.ip(families >> 2)?;
-        Some(Some(Flow { listener, peer, local }))
+        let NearEnd { local, connection } = NearEnd::take(fields, families >> 2)?;
+        Some(Some(Flow { listener, peer, local, connection }))
     }
 }
 
@@ -75,16 +76,19 @@ impl Flow {
 mod tests {
     use super::*;
 
-    fn flows() -> [Flow; 3] {
+    fn flows() -> [Flow; 4] {
         let flow = |peer: &str, local: Option<&str>| Flow {
             listener: ListenerIndex(3),
             peer: peer.parse().unwrap(),
             local: local.map(|local| local.parse().unwrap()),
+            connection: None,
         };
+        let connection = Some(ConnectionRef { process: 7, number: 1 << 40 });
         [
             flow("203.0.113.9:40123", None),
             flow("203.0.113.9:40123", Some("192.0.2.1")),
             flow("[2001:db8::9]:40123", Some("2001:db8::1")),
+            Flow { connection, ..flow("[2001:db8::9]:40123", None) },
         ]
     }
 

@@ -80,12 +80,21 @@ fn signature(key: &Key, bytes: &[u8], call_id: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::inbound::ListenerIndex;
+    use crate::proxy::inbound::{ConnectionRef, ListenerIndex};
 
     fn pins() -> Vec<Pin> {
-        let flow = Flow { listener: ListenerIndex(1), peer: "[2001:db8::9]:40123".parse().unwrap(), local: None };
+        let peer = "[2001:db8::9]:40123".parse().unwrap();
+        let local = Some("2001:db8::1".parse().unwrap());
+        let flow = Flow { listener: ListenerIndex(1), peer, local, connection: None };
+        let connection = Some(ConnectionRef { process: 1, number: u64::MAX });
+        let connected = Flow { local: None, connection, ..flow };
         let with = |backend, facing, flow| Pin { backend: BackendId::new(backend), facing, flow };
-        vec![with(7, Facing::Both, None), with(u32::MAX, Facing::Client, Some(flow)), with(0, Facing::Backend, None)]
+        vec![
+            with(7, Facing::Both, None),
+            with(u32::MAX, Facing::Client, Some(flow)),
+            with(0, Facing::Backend, None),
+            with(9, Facing::Both, Some(connected)),
+        ]
     }
 
     #[test]

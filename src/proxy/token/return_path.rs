@@ -11,9 +11,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::balance::key::Key;
-use crate::proxy::inbound::ListenerIndex;
+use crate::proxy::inbound::{ConnectionRef, ListenerIndex};
 
-use super::{Bytes, Fields, Token, family, push_ip, read, write};
+use super::{Bytes, Fields, NearEnd, Token, read, write};
 
 /// The most listeners that a token can tell apart.
 pub const MAX_LISTENERS: usize = 64;
@@ -25,17 +25,18 @@ pub struct ReturnPath {
     pub listener: ListenerIndex,
     /// The address that the request was sent to, where its listener has several.
     pub local: Option<IpAddr>,
+    /// The connection that the request came on.
+    pub connection: Option<ConnectionRef>,
 }
 
 impl ReturnPath {
     /// Writes the token for a request with this `branch` whose response must go to `to`: 12 characters, 18 with an IPv4
-    /// address, 34 with an IPv6 address.
+    /// address, 28 with a connection, 34 with an IPv6 address.
     pub fn sign(&self, key: &Key, branch: &[u8], to: SocketAddr) -> Token {
         let mut bytes = Bytes::new();
-        bytes.push((self.listener.0 & LISTENER) | family(self.local) << 6);
-        if let Some(local) = self.local {
-            push_ip(&mut bytes, local);
-        }
+        let near_end = NearEnd { local: self.local, connection: self.connection };
+        bytes.push((self.listener.0 & LISTENER) | near_end.kind() << 6);
+        near_end.push(&mut bytes);
         let signature = signature(key, &bytes, branch, to);
         write(b"", bytes, signature)
     }
@@ -48,8 +49,8 @@ impl ReturnPath {
         }
         let mut fields = Fields(&bytes);
         let first = fields.byte()?;
-        let local = fields.ip(first >> 6)?;
-        fields.is_empty().then_some(ReturnPath { listener: ListenerIndex(first & LISTENER), local })
+        let NearEnd { local, connection } = NearEnd::take(&mut fields, first >> 6)?;
+        fields.is_empty().then_some(ReturnPath { listener: ListenerIndex(first & LISTENER), local, connection })
     }
 }
 
@@ -79,15 +80,21 @@ mod tests {
     #[test]
     fn a_path_survives_the_way_there_and_back() {
         for local in [None, Some("10.0.0.1".parse().unwrap()), Some("2001:db8::1".parse().unwrap())] {
-            let path = ReturnPath { listener: ListenerIndex(63), local };
+            let path = ReturnPath { listener: ListenerIndex(63), local, connection: None };
             let token = path.sign(&key(), b"branch", to());
             assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
         }
+        let connection = Some(ConnectionRef { process: u32::MAX, number: u64::MAX - 1 });
+        let path = ReturnPath { listener: ListenerIndex(0), local: None, connection };
+        let token = path.sign(&key(), b"branch", to());
+        assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
+        assert_eq!(token.len(), 28);
     }
 
     #[test]
     fn nothing_of_it_can_be_changed() {
-        let token = ReturnPath { listener: ListenerIndex(2), local: None }.sign(&key(), b"branch", to());
+        let token =
+            ReturnPath { listener: ListenerIndex(2), local: None, connection: None }.sign(&key(), b"branch", to());
         let other: SocketAddr = "192.0.2.1:5061".parse().unwrap();
         assert_eq!(ReturnPath::verify(&key(), &token, b"branch", other), None);
         assert_eq!(ReturnPath::verify(&key(), &token, b"brancH", to()), None);

@@ -1,0 +1,301 @@
+//! How a message leaves: by a datagram, on a connection of this shard, on one of another shard, or on one that is opened for it.
+//!
+//! A channel to a task for each peer looked simpler. A message would wait in a queue before it waits in the connection's, and a
+//! connection that ends would leave both to be emptied.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::io::{ConnectionId, NotQueued, Outbox, Output, Transmit};
+use crate::metrics::cells::{Dropped, SentTag, ShardCells};
+use crate::metrics::connections::{Direction, Ended};
+use crate::proxy::inbound::{ConnectionRef, ListenerIndex};
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::verdict::NextHop;
+use crate::sip::Transport;
+use crate::sip::draft::Draft;
+
+use super::connections::{Connection, Connections};
+use super::dialed::{Dialed, Found, Route, Waiting};
+use super::mailbox::{Parcel, PostOffice};
+use super::policy::ConnectionPolicy;
+
+/// What is sent: a draft and the message that its parts are of, or bytes written out before.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'a> {
+    Draft(&'a Draft, &'a [u8]),
+    Bytes(&'a [u8]),
+}
+
+impl Content<'_> {
+    fn bytes_max(&self) -> usize {
+        match self {
+            Content::Draft(draft, _) => draft.bytes_max(),
+            Content::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Writes it into `out`; `None` where that is too small.
+    pub(super) fn write(&self, out: &mut [u8]) -> Option<usize> {
+        match self {
+            Content::Draft(draft, message) => draft.render(message, out),
+            Content::Bytes(bytes) => {
+                out.get_mut(..bytes.len())?.copy_from_slice(bytes);
+                Some(bytes.len())
+            }
+        }
+    }
+
+    /// Puts it behind what `buffer` holds, which is nothing.
+    fn write_to(&self, buffer: &mut Vec<u8>) -> bool {
+        buffer.resize(self.bytes_max(), 0);
+        let written = self.write(buffer);
+        buffer.truncate(written.unwrap_or(0));
+        written.is_some()
+    }
+}
+
+/// Something to send, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shipment<'a> {
+    pub(super) content: Content<'a>,
+    pub(super) hop: NextHop,
+    pub(super) tag: SentTag,
+    /// Which of several connections to the same place it keeps to.
+    pub(super) lane: u8,
+}
+
+/// Why something was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undelivered {
+    /// There was no room for it.
+    NoRoom(Dropped),
+    /// The connection that it had to go by is gone.
+    Gone,
+    /// No connection could be opened.
+    NoConnection,
+}
+
+/// The ways out of a shard.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) connections: Connections,
+    pub(super) dialed: Dialed,
+    pub(super) policy: ConnectionPolicy,
+    pub(super) post: PostOffice,
+    /// The shard's number.
+    number: usize,
+    /// For each listener, its transport and its place among the engine's sockets of that kind.
+    sockets: Vec<(Transport, usize)>,
+    cells: Arc<ShardCells>,
+}
+
+impl Delivery {
+    /// The ways out of the shard of that number.
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        policy: ConnectionPolicy,
+        post: PostOffice,
+        number: usize,
+        cells: Arc<ShardCells>,
+    ) -> Self {
+        let (mut datagrams, mut streams) = (0.., 0..);
+        let socket = |transport: Transport| if transport.is_stream() { streams.next() } else { datagrams.next() };
+        let transports = snapshot.listeners().iter().map(|listener| listener.transport);
+        let mut socket = socket;
+        let sockets = transports.map(|transport| (transport, socket(transport).unwrap_or(0))).collect();
+        let (connections, dialed) = (Connections::default(), Dialed::default());
+        Delivery { connections, dialed, policy, post, number, sockets, cells }
+    }
+
+    /// The transport of a listener.
+    pub(super) fn transport(&self, listener: ListenerIndex) -> Transport {
+        self.sockets.get(listener.get()).map_or(Transport::Udp, |(transport, _)| *transport)
+    }
+
+    /// The listener whose socket is the engine's at that place among those of its kind.
+    pub(super) fn listener(&self, is_stream: bool, place: usize) -> ListenerIndex {
+        let is_it = |(transport, at): &(Transport, usize)| transport.is_stream() == is_stream && *at == place;
+        ListenerIndex(self.sockets.iter().position(is_it).unwrap_or(0) as u8)
+    }
+
+    /// The name of a connection of this shard.
+    pub(super) fn name(&self, connection: ConnectionId) -> ConnectionRef {
+        self.post.name(self.number, connection)
+    }
+
+    /// Sends something, now or when its connection is open.
+    pub(super) fn send(
+        &mut self,
+        snapshot: &Snapshot,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
+        match self.sockets.get(shipment.hop.listener.get()) {
+            Some((Transport::Udp, socket)) => send_datagram(*socket, shipment, &mut out.datagrams),
+            Some((Transport::Tcp, _)) => match shipment.hop.connection {
+                Some(name) => self.send_by_name(name, snapshot, shipment, now_us, out),
+                None => self.send_to(shipment.hop.to, snapshot, shipment, now_us, out),
+            },
+            None => Err(Undelivered::Gone),
+        }
+    }
+
+    /// Sends what another shard posted.
+    pub(super) fn send_here(
+        &mut self,
+        connection: ConnectionId,
+        snapshot: &Snapshot,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
+        match (self.send_on(connection, shipment, now_us, out), shipment.hop.reconnect) {
+            (Err(Undelivered::Gone), Some(address)) => self.send_to(address, snapshot, shipment, now_us, out),
+            (sent, _) => sent,
+        }
+    }
+
+    fn send_by_name(
+        &mut self,
+        name: ConnectionRef,
+        snapshot: &Snapshot,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
+        match (self.post.find(name), shipment.hop.reconnect) {
+            (Some((shard, connection)), _) if shard == self.number => {
+                self.send_here(connection, snapshot, shipment, now_us, out)
+            }
+            (Some((shard, connection)), _) => self.post(shard, connection, shipment),
+            (None, Some(address)) => self.send_to(address, snapshot, shipment, now_us, out),
+            (None, None) => Err(Undelivered::Gone),
+        }
+    }
+
+    fn post(&self, shard: usize, connection: ConnectionId, shipment: &Shipment<'_>) -> Result<(), Undelivered> {
+        let mut bytes = self.post.buffer();
+        if !shipment.content.write_to(&mut bytes) {
+            return Err(Undelivered::NoRoom(Dropped::TooLong));
+        }
+        let parcel = Parcel { connection, hop: shipment.hop, tag: shipment.tag, bytes };
+        if !self.post.post(shard, parcel) {
+            return Err(Undelivered::NoRoom(Dropped::MailboxFull));
+        }
+        self.cells.handed_over();
+        Ok(())
+    }
+
+    /// Takes the next parcel that another shard posted.
+    pub(super) fn take_parcel(&self) -> Option<Parcel> {
+        self.post.take(self.number)
+    }
+
+    /// Has this shard look for parcels again, where some are left.
+    pub(super) fn remind(&self) {
+        self.post.remind(self.number);
+    }
+
+    /// Sends on a connection of this shard. One whose peer reads too slowly is ended, if the peer opened it; to a backend
+    /// that is slow for a moment others' calls are under way.
+    fn send_on(
+        &mut self,
+        id: ConnectionId,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
+        if self.connections.get_mut(id).is_none_or(|connection| connection.ending.is_some()) {
+            return Err(Undelivered::Gone);
+        }
+        let refused = match out.streams.reserve(id, shipment.content.bytes_max()) {
+            Ok(mut slot) => {
+                let written = shipment.content.write(slot.buffer());
+                let len = written.ok_or(Undelivered::NoRoom(Dropped::TooLong))?;
+                slot.send(len, Some(shipment.tag.value()));
+                return Ok(());
+            }
+            Err(refused) => refused,
+        };
+        if refused != NotQueued::QueueFull {
+            return Err(Undelivered::Gone);
+        }
+        if self.connections.get_mut(id).is_some_and(|connection| connection.direction() == Direction::Accepted) {
+            self.connections.abort(id, Ended::QueueFull, now_us, &mut out.streams);
+        }
+        Err(Undelivered::NoRoom(Dropped::QueueFull))
+    }
+
+    /// Sends by any connection to that address, which is opened if need be.
+    fn send_to(
+        &mut self,
+        to: SocketAddr,
+        snapshot: &Snapshot,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
+        let route = Route { to, lane: shipment.lane };
+        match self.dialed.find(route, now_us) {
+            Found::Open(connection) => match self.send_on(connection, shipment, now_us, out) {
+                // It is about to end, and its end will be told; what comes meanwhile opens another.
+                Err(Undelivered::Gone) => self.open(route, snapshot, shipment, now_us, out)?,
+                sent => return sent,
+            },
+            Found::Opening => {}
+            Found::Resting => return Err(Undelivered::NoConnection),
+            Found::Nothing => self.open(route, snapshot, shipment, now_us, out)?,
+        }
+        self.wait(route, shipment)
+    }
+
+    fn open(
+        &mut self,
+        route: Route,
+        snapshot: &Snapshot,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
+        let listener = shipment.hop.listener;
+        let bound = snapshot.listeners().get(listener.get()).map(|listener| listener.address.ip());
+        let from = bound.filter(|ip| !ip.is_unspecified());
+        if !self.dialed.has_room(now_us) {
+            return Err(Undelivered::NoConnection);
+        }
+        let id = out.streams.connect(route.to, from).map_err(|_| Undelivered::NoConnection)?;
+        self.dialed.opening(route, id);
+        self.connections.insert(Connection {
+            id,
+            side: snapshot.side_of(route.to),
+            listener,
+            peer: route.to,
+            local: None,
+            route: Some(route),
+            framer: Default::default(),
+            heard_us: now_us,
+            begun_us: None,
+            ending: None,
+        });
+        Ok(())
+    }
+
+    fn wait(&mut self, route: Route, shipment: &Shipment<'_>) -> Result<(), Undelivered> {
+        let mut bytes = Vec::new();
+        if !shipment.content.write_to(&mut bytes) {
+            return Err(Undelivered::NoRoom(Dropped::TooLong));
+        }
+        self.dialed.wait(route, Waiting { bytes, tag: shipment.tag }).map_err(|_| Undelivered::NoConnection)
+    }
+}
+
+fn send_datagram(socket: usize, shipment: &Shipment<'_>, outbox: &mut Outbox) -> Result<(), Undelivered> {
+    let mut slot = outbox.reserve().ok_or(Undelivered::NoRoom(Dropped::NoSendSlot))?;
+    let written = shipment.content.write(slot.buffer());
+    let len = written.ok_or(Undelivered::NoRoom(Dropped::TooLong))?;
+    let NextHop { to, from, .. } = shipment.hop;
+    slot.send(len, Transmit { socket, to, from, tag: shipment.tag.value() });
+    Ok(())
+}

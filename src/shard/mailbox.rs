@@ -1,0 +1,136 @@
+//! How a message gets to the shard that has its connection.
+//!
+//! A lock around each connection looked simpler, as any shard could write to it. The kernel's operations on it belong to one
+//! ring, and two shards that write in turn would cut messages into each other; so the message travels, not the connection.
+
+use std::sync::Arc;
+
+use crossbeam::queue::ArrayQueue;
+
+use crate::io::{ConnectionId, Doorbell};
+use crate::metrics::cells::SentTag;
+use crate::proxy::inbound::ConnectionRef;
+use crate::proxy::verdict::NextHop;
+
+/// The most parcels that wait for one shard. One that does not keep up with so many has other troubles.
+const PARCELS_MAX: usize = 1024;
+
+/// The most buffers that are kept for further parcels.
+const SPARE_MAX: usize = 1024;
+
+/// The longest buffer that is kept: most messages are shorter.
+const SPARE_BYTES_MAX: usize = 8192;
+
+/// A message on its way to another shard, written out.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) connection: ConnectionId,
+    pub(super) hop: NextHop,
+    pub(super) tag: SentTag,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The mailboxes of all shards. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct PostOffice(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    process: u32,
+    boxes: Vec<Mailbox>,
+    spare: ArrayQueue<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Mailbox {
+    parcels: ArrayQueue<Parcel>,
+    doorbell: Doorbell,
+}
+
+impl PostOffice {
+    /// A mailbox for each shard, by the doorbells that wake them. `process` is a number that tells this process's
+    /// connections from all others': a random one.
+    pub fn new(process: u32, doorbells: Vec<Doorbell>) -> Self {
+        let mailbox = |doorbell| Mailbox { parcels: ArrayQueue::new(PARCELS_MAX), doorbell };
+        let boxes = doorbells.into_iter().map(mailbox).collect();
+        PostOffice(Arc::new(Inner { process, boxes, spare: ArrayQueue::new(SPARE_MAX) }))
+    }
+
+    /// The name by which the whole fleet knows a connection of that shard.
+    pub(super) fn name(&self, shard: usize, connection: ConnectionId) -> ConnectionRef {
+        ConnectionRef { process: self.0.process, number: connection.to_bits() | (shard as u64) << SHARD_SHIFT }
+    }
+
+    /// The shard and connection that have this name; `None` for another process's.
+    pub(super) fn find(&self, name: ConnectionRef) -> Option<(usize, ConnectionId)> {
+        let shard = (name.number >> SHARD_SHIFT) as usize & SHARD_MASK;
+        let bits = name.number & !((SHARD_MASK as u64) << SHARD_SHIFT);
+        (name.process == self.0.process && shard < self.0.boxes.len()).then_some((shard, ConnectionId::from_bits(bits)))
+    }
+
+    /// Puts a parcel into a shard's mailbox and wakes the shard. `false`, and the parcel is lost, where it is full.
+    pub(super) fn post(&self, shard: usize, parcel: Parcel) -> bool {
+        let Some(mailbox) = self.0.boxes.get(shard) else { return false };
+        match mailbox.parcels.push(parcel) {
+            Ok(()) => {
+                mailbox.doorbell.ring();
+                true
+            }
+            Err(parcel) => {
+                self.give_back(parcel.bytes);
+                false
+            }
+        }
+    }
+
+    /// Takes the next parcel for that shard.
+    pub(super) fn take(&self, shard: usize) -> Option<Parcel> {
+        self.0.boxes.get(shard)?.parcels.pop()
+    }
+
+    /// Has that shard look into its mailbox again soon.
+    pub(super) fn remind(&self, shard: usize) {
+        if let Some(mailbox) = self.0.boxes.get(shard).filter(|mailbox| !mailbox.parcels.is_empty()) {
+            mailbox.doorbell.ring();
+        }
+    }
+
+    /// An empty buffer for a parcel.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.0.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes a parcel's buffer back.
+    pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        if buffer.capacity() <= SPARE_BYTES_MAX {
+            // Where enough are kept, this one goes.
+            let _ = self.0.spare.push(buffer);
+        }
+    }
+}
+
+/// A slot's number has at most 24 bits, and the shard stands above it.
+const SHARD_SHIFT: u32 = 24;
+const SHARD_MASK: usize = 0xff;
+
+/// The most shards that a connection's name can tell apart.
+pub const MAX_SHARDS: usize = SHARD_MASK + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_to_its_shard_and_connection_in_its_own_process_alone() {
+        let doorbells = || (0..3).map(|_| Doorbell::new().unwrap()).collect();
+        let (here, elsewhere) = (PostOffice::new(7, doorbells()), PostOffice::new(8, doorbells()));
+        for (shard, bits) in [(0, 0), (1, 5), (2, 0xffff_ffff_000f_ffff)] {
+            let connection = ConnectionId::from_bits(bits);
+            let name = here.name(shard, connection);
+            assert_eq!(here.find(name), Some((shard, connection)));
+            assert_eq!(elsewhere.find(name), None);
+        }
+        assert_eq!(here.find(here.name(3, ConnectionId::from_bits(0))), None);
+    }
+}
