@@ -54,7 +54,7 @@ fn contact_ip(request: &Request<'_>) -> Option<IpAddr> {
 
 /// Addresses that are reached only from within a network: RFC 1918, RFC 6598 (carriers' translation), RFC 4193, and
 /// link-local ones.
-fn is_private(ip: IpAddr) -> bool {
+pub(super) fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();

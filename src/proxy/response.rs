@@ -116,5 +116,7 @@ fn verify(snapshot: &Snapshot, message: &[u8], head: &Head, own: &Via, below: &V
         let path = ReturnPath::verify(&keys.path, token, branch, to)?;
         branch::verifies(&keys.branch, message, head, below, branch).then_some(path)
     })?;
-    snapshot.listener(path.listener).map(|_| path)
+    // A token outlives its listener: another list of listeners may have one of another transport in its place.
+    let listener = snapshot.listener(path.listener)?;
+    (listener.transport.is_stream() == path.connection.is_some()).then_some(path)
 }

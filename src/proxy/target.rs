@@ -12,6 +12,7 @@ use super::hash_key;
 use super::inbound::{ListenerIndex, Side};
 use super::names::Answer;
 use super::names::name::{Lookup, Wanted};
+use super::nat::is_private;
 use super::request::Request;
 use super::routing::Routing;
 use super::snapshot::{Listener, OnLostPin};
@@ -98,23 +99,29 @@ fn by_flow(request: &Request<'_>, routing: &Routing<'_>, flow: Flow, reason: Rea
         backend: request.sender(),
         leaves_by: Some((flow.listener, flow.local)),
         flow: Some(flow),
-        reconnect: contact_instead(request, routing, listener, reason),
+        reconnect: contact_instead(request, routing, listener, flow, reason),
         reason,
         named: None,
     })
 }
 
 /// Where a dialog's request may go whose client has closed its connection: to the address in the URI that comes next, the
-/// client's Contact for most. A registered client whose flow is gone must register anew instead (RFC 5626 §5.3.1).
+/// client's Contact for most; unless that is private where the client was seen at a public address, since behind the same
+/// address in our own network is a stranger. A registered client whose flow is gone must register anew instead (RFC 5626
+/// §5.3.1).
 fn contact_instead(
     request: &Request<'_>,
     routing: &Routing<'_>,
     listener: &Listener,
+    flow: Flow,
     reason: Reason,
 ) -> Option<SocketAddr> {
     let next = routing.next.as_ref().map_or(routing.uri(), |route| &route.uri);
-    let is_usable = reason == Reason::DialogFlow && transport_of(request, next).ok() == Some(listener.transport);
-    let ip = parse_ip(next.host.of(request.inbound.bytes)).filter(|_| is_usable)?;
+    let is_usable = flow.connection.is_some()
+        && reason == Reason::DialogFlow
+        && transport_of(request, next).ok() == Some(listener.transport);
+    let is_reached = |ip: &IpAddr| !is_private(*ip) || is_private(flow.peer.ip());
+    let ip = parse_ip(next.host.of(request.inbound.bytes)).filter(|_| is_usable).filter(is_reached)?;
     let address = SocketAddr::new(ip, next.port_or_default());
     (!request.snapshot.is_own_address(address, request.inbound)).then_some(address)
 }

@@ -1,12 +1,15 @@
 //! Golden messages: each file under tests/cases holds what comes in and what goes out, side by side, byte for byte.
 //!
 //! A line `>>> from ADDRESS` begins a message that comes in; `listener N` and `local IP` may follow, and `raw` for one whose
-//! line ends and odd bytes are written as escapes; `at N` gives the time in microseconds and has backends timed. A line
+//! line ends and odd bytes are written as escapes; `at N` gives the time in microseconds and has backends timed;
+//! `connection PROCESS/NUMBER` tells which connection it comes on. A line
 //! `<<<` begins what is decided about it, and behind it what is
-//! sent. `{own-via}`, `{own-routes}` and `{own-path}` stand for the Via, the Record-Route URIs (from the top, as Route
-//! values) and the Path URI that Viaduct wrote on the last request that had them, `{own-uri}` for the first of these
-//! URIs without its brackets. Lines that begin with `#`
-//! are the reader's. To write the decisions down anew after a change of the format, run with VIADUCT_BLESS=1 and
+//! sent; `on connection PROCESS/NUMBER` tells which connection it must go by, and `or a new one to ADDRESS` where a new
+//! one may be opened to. `{own-via}`, `{own-routes}` and `{own-path}` stand for the Via, the Record-Route URIs (from the
+//! top, as Route values; `{own-routes-reversed}`: from the bottom) and the Path URI that Viaduct wrote on the last request
+//! that had them, `{own-uri}` for the first of these URIs without its brackets. A line `=== ` tells what the listeners and
+//! backends speak from there on: `udp`, which holds without one, `udp and tcp`, or `udp and tcp, backends by tcp`. Lines
+//! that begin with `#` are the reader's. To write the decisions down anew after a change of the format, run with VIADUCT_BLESS=1 and
 //! read the difference.
 
 use std::fmt::Write;
@@ -14,21 +17,21 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use viaduct::proxy::View;
-use viaduct::proxy::inbound::{Inbound, ListenerIndex};
+use viaduct::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex};
 use viaduct::proxy::latency::Instance;
 use viaduct::proxy::snapshot::Snapshot;
-use viaduct::proxy::verdict::{Decision, MessageKind, Verdict};
+use viaduct::proxy::verdict::{Decision, DropReason, MessageKind, NextHop, Verdict};
+use viaduct::sip::Transport;
 
 #[test]
 fn every_case_is_decided_as_written() {
-    let snapshot = crate::support::snapshot_of(crate::support::pool());
-    let timed = snapshot.clone().with_latency(Instance(0x1234));
+    let worlds = worlds();
     let mut wrong = Vec::new();
     let cases = cases();
     assert!(!cases.is_empty(), "the cases are missing");
     for path in cases {
         let written = fs::read_to_string(&path).unwrap();
-        let decided = decide_all(&snapshot, &timed, &written);
+        let decided = decide_all(&worlds, &written);
         if env::var_os("VIADUCT_BLESS").is_some() {
             fs::write(&path, &decided).unwrap();
         } else if decided != written {
@@ -45,15 +48,30 @@ fn cases() -> Vec<PathBuf> {
     paths
 }
 
+/// What a line `=== ` may say, and the snapshot for it.
+fn worlds() -> [(&'static str, Snapshot); 3] {
+    let pool = crate::support::pool;
+    let streams = |backends| crate::support::snapshot_with_streams(pool(), backends);
+    [
+        ("udp", crate::support::snapshot_of(pool())),
+        ("udp and tcp", streams(Transport::Udp)),
+        ("udp and tcp, backends by tcp", streams(Transport::Tcp)),
+    ]
+}
+
 /// The case with its decisions written anew.
-fn decide_all(untimed: &Snapshot, timed: &Snapshot, case: &str) -> String {
+fn decide_all(worlds: &[(&str, Snapshot)], case: &str) -> String {
+    let mut untimed = &worlds[0].1;
     let mut out = String::new();
     let mut own = Own::default();
     let names = crate::support::names();
     let mut lines = case.lines().peekable();
     while let Some(line) = lines.next() {
         let Some(from) = line.strip_prefix(">>> ") else {
-            if line.starts_with('#') || line.is_empty() && out.ends_with('\n') && !out.contains(">>>") {
+            if let Some(spoken) = line.strip_prefix("=== ") {
+                untimed = &worlds.iter().find(|(name, _)| *name == spoken).expect("what is spoken").1;
+            }
+            if line.starts_with(['#', '=']) || line.is_empty() && out.ends_with('\n') && !out.contains(">>>") {
                 writeln!(out, "{line}").unwrap();
             }
             continue;
@@ -65,9 +83,10 @@ fn decide_all(untimed: &Snapshot, timed: &Snapshot, case: &str) -> String {
             message.push(line);
         }
         let bytes = bytes_of(from, &message, &own);
-        let snapshot = if from.contains(" at ") { timed } else { untimed };
+        let timed = from.contains(" at ").then(|| untimed.clone().with_latency(Instance(0x1234)));
+        let snapshot = timed.as_ref().unwrap_or(untimed);
         let (decision, sent) = crate::support::decided_with(View { snapshot, names: &names }, &inbound(from, &bytes));
-        writeln!(out, "<<< {}{}", describe(snapshot, &decision), sample(snapshot, &decision)).unwrap();
+        writeln!(out, "<<< {}{}", describe(snapshot, &decision, &bytes), sample(snapshot, &decision)).unwrap();
         let text = String::from_utf8_lossy(&sent).replace("\r\n", "\n").replace('\r', "\\r").replace('\0', "\\0");
         if !text.is_empty() {
             writeln!(out, "{text}{}", if text.ends_with('\n') { "" } else { "\\" }).unwrap();
@@ -107,7 +126,8 @@ impl Own {
 
     fn fill_in(&self, line: &str) -> String {
         let uri = self.routes.trim_start_matches('<').split('>').next().unwrap_or_default();
-        let line = line.replace("{own-uri}", uri);
+        let reversed: Vec<&str> = self.routes.rsplit(", ").collect();
+        let line = line.replace("{own-uri}", uri).replace("{own-routes-reversed}", &reversed.join(", "));
         line.replace("{own-via}", &self.via).replace("{own-routes}", &self.routes).replace("{own-path}", &self.path)
     }
 }
@@ -148,36 +168,52 @@ fn unescape(text: &str) -> Vec<u8> {
 
 fn inbound<'a>(from: &str, bytes: &'a [u8]) -> Inbound<'a> {
     let mut words = from.split_whitespace();
-    let (mut peer, mut listener, mut local, mut now_us) = (None, 0, None, 0);
+    let (mut peer, mut listener, mut local, mut connection, mut now_us) = (None, 0, None, None, 0);
     while let Some(word) = words.next() {
         match word {
             "from" => peer = words.next().map(|word| word.parse().unwrap()),
             "listener" => listener = words.next().unwrap().parse().unwrap(),
             "local" => local = Some(words.next().unwrap().parse().unwrap()),
+            "connection" => connection = words.next().map(connection_named),
             "at" => now_us = words.next().unwrap().parse().unwrap(),
             "raw" => {}
             _ => panic!("an unknown word: {word}"),
         }
     }
-    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local, connection: None, now_us }
+    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local, connection, now_us }
 }
 
-fn describe(snapshot: &Snapshot, decision: &Decision) -> String {
+fn connection_named(word: &str) -> ConnectionRef {
+    let (process, number) = word.split_once('/').unwrap();
+    ConnectionRef { process: process.parse().unwrap(), number: number.parse().unwrap() }
+}
+
+fn describe(snapshot: &Snapshot, decision: &Decision, bytes: &[u8]) -> String {
     match decision.verdict {
         Verdict::Forward { hop, backend, .. } => {
             let backend = backend
                 .map_or(String::new(), |index| format!(", backend {}", snapshot.pool().get(index).unwrap().name));
-            let from = hop.from.map_or(String::new(), |from| format!(" from {from}"));
-            format!("forward to {} by listener {}{from}{backend}", hop.to, hop.listener.0)
+            format!("forward to {}{backend}", describe_hop(&hop))
         }
         Verdict::Answer { hop, status, fault } => {
-            let from = hop.from.map_or(String::new(), |from| format!(" from {from}"));
             let fault = fault.map_or(String::new(), |fault| format!(", fault {fault:?}"));
-            format!("answer {} to {} by listener {}{from}{fault}", status.code(), hop.to, hop.listener.0)
+            format!("answer {} to {}{fault}", status.code(), describe_hop(&hop))
         }
         Verdict::Absorb(reason) => format!("absorb {}", reason.label()),
+        Verdict::Drop(reason @ DropReason::NameBeingResolved) => {
+            let name = decision.named.and_then(|named| named.name(bytes)).unwrap();
+            format!("drop {reason:?}, {name}")
+        }
         Verdict::Drop(reason) => format!("drop {reason:?}"),
     }
+}
+
+fn describe_hop(hop: &NextHop) -> String {
+    let from = hop.from.map_or(String::new(), |from| format!(" from {from}"));
+    let name = |ConnectionRef { process, number }| format!(" on connection {process}/{number}");
+    let connection = hop.connection.map_or(String::new(), name);
+    let reconnect = hop.reconnect.map_or(String::new(), |address| format!(" or a new one to {address}"));
+    format!("{} by listener {}{from}{connection}{reconnect}", hop.to, hop.listener.0)
 }
 
 fn sample(snapshot: &Snapshot, decision: &Decision) -> String {

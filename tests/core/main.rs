@@ -1,5 +1,6 @@
 //! The pure core, without sockets: golden messages, properties, disruption, torture.
 
+mod bounce;
 mod decide;
 mod disruption;
 mod latency;
@@ -8,3 +9,4 @@ mod rotation;
 mod stateless;
 mod support;
 mod torture;
+mod unframed;

@@ -14,8 +14,9 @@ use crate::support::decided;
 
 /// A request as some client might write it.
 #[derive(Clone, Debug)]
-struct Call {
-    peer: SocketAddr,
+pub struct Call {
+    /// Where it is seen at.
+    pub peer: SocketAddr,
     sent_by: String,
     branch: Option<String>,
     rport: bool,
@@ -28,7 +29,8 @@ struct Call {
 }
 
 impl Call {
-    fn request(&self, method: &str, to_tag: Option<&str>) -> Vec<u8> {
+    /// The request of that method.
+    pub fn request(&self, method: &str, to_tag: Option<&str>) -> Vec<u8> {
         let names =
             if self.compact { ["v", "f", "t", "i", "l"] } else { ["Via", "From", "To", "Call-ID", "Content-Length"] };
         let [via, from, to, call_id, length] = names;
@@ -47,7 +49,8 @@ impl Call {
     }
 }
 
-fn call() -> impl Strategy<Value = Call> {
+/// Any request of a client's.
+pub fn call() -> impl Strategy<Value = Call> {
     let peer = (any::<[u8; 4]>(), 1024..u16::MAX).prop_map(|(ip, port)| SocketAddr::new(IpAddr::from(ip), port));
     // Neither a member of the pool nor trusted: those may send anywhere.
     let peer = peer.prop_filter("a client", |peer| match peer.ip() {
@@ -92,7 +95,7 @@ fn own_via(sent: &[u8]) -> String {
 }
 
 /// The response of a backend to what it was sent: all Vias as they came (§8.2.6.2).
-fn response_to(sent: &[u8], status: &str) -> Vec<u8> {
+pub fn response_to(sent: &[u8], status: &str) -> Vec<u8> {
     let text = String::from_utf8(sent.to_vec()).unwrap();
     let kept = text.lines().skip(1).filter(|line| !line.starts_with("Max-Forwards") && !line.is_empty());
     let lines: Vec<&str> = kept.collect();

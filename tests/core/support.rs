@@ -37,17 +37,36 @@ pub fn pool() -> Pool {
 /// Listener 0 at 192.0.2.100:5060, advertised as sip.example.com:5060; listener 1 on all addresses at port 5070; listener
 /// 2 on IPv6. Requests from 172.16.0.0/12 are a backend's too.
 pub fn snapshot_of(pool: Pool) -> Snapshot {
-    let listeners = vec![
+    snapshot_with(datagram_listeners(), pool)
+}
+
+/// The same with listeners for TCP too, 3 at the address of listener 0 and 4 at that of listener 2, and backends that are
+/// reached by that transport.
+pub fn snapshot_with_streams(pool: Pool, backends: Transport) -> Snapshot {
+    let mut listeners = datagram_listeners();
+    for at in [0, 2] {
+        let Listener { address, advertised_host, advertised_port, .. } = listeners[at].clone();
+        listeners.push(Listener::new(Transport::Tcp, address, &advertised_host, advertised_port));
+    }
+    let transports = vec![backends; pool.backends().len()];
+    snapshot_with(listeners, pool).with_backend_transports(transports)
+}
+
+fn datagram_listeners() -> Vec<Listener> {
+    vec![
         Listener::new(Transport::Udp, "192.0.2.100:5060".parse().unwrap(), "sip.example.com", 5060),
         Listener::new(Transport::Udp, "0.0.0.0:5070".parse().unwrap(), "192.0.2.101", 5070),
         Listener::new(Transport::Udp, "[2001:db8::100]:5060".parse().unwrap(), "[2001:db8::100]", 5060),
-    ];
+    ]
+}
+
+fn snapshot_with(listeners: Vec<Listener>, pool: Pool) -> Snapshot {
     let keys = Keys::derive(SECRET).expect("a secret");
     let policy = Policy { trusted: vec!["172.16.0.0/12".parse().unwrap()], record_route: true, ..Policy::default() };
     Snapshot::new(listeners, pool, keys, policy)
 }
 
-/// carol.example.net leads to two addresses in 198.51.100.0/24 of which the first gets three quarters, and to others behind
+/// carol.example.net leads over TCP to 198.51.100.4; over UDP, and where nothing is said, to two addresses in 198.51.100.0/24 of which the first gets three quarters, and to others behind
 /// them; carol.example.net:5080 to the pool's member b; viaduct.example.net to listener 0; gone.example.net nowhere.
 pub fn names() -> Names {
     let target = |priority, weight, address: &str| {
@@ -59,6 +78,7 @@ pub fn names() -> Names {
     let answers = [
         (name("carol.example.net", Lookup::Service), leads_to(&carol)),
         (name("carol.example.net", Lookup::Port(5080)), leads_to(&[target(0, 0, "10.0.0.12:5060")])),
+        (name("carol.example.net", Lookup::Tcp), leads_to(&[target(10, 1, "198.51.100.4:5064")])),
         (name("viaduct.example.net", Lookup::Service), leads_to(&[target(0, 0, "192.0.2.100:5060")])),
         (name("gone.example.net", Lookup::Service), Answer::Failed(Failure::NotFound)),
     ];

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use viaduct::sip::Transport;
+
 use crate::message::{Message, uri_in};
+use crate::mix::parameter_of;
 use crate::network::{Outgoing, To, reply, reply_with_body, stamp};
 use crate::proxy::hop_by_hop;
 
@@ -24,7 +27,9 @@ pub struct Agent {
     name: &'static str,
     /// What it writes into Via as sent-by.
     sent_by: String,
-    /// Its Contact's URI.
+    /// The transport that it speaks, which stands in its Vias and Contacts.
+    pub transport: Transport,
+    /// Its Contact's URI, without its transport.
     pub contact: String,
     /// The URI that it is called by.
     pub aor: String,
@@ -62,6 +67,7 @@ impl Agent {
         Agent {
             name,
             sent_by: sent_by.to_owned(),
+            transport: Transport::Udp,
             contact: contact.to_owned(),
             aor: aor.to_owned(),
             outbound: None,
@@ -113,7 +119,7 @@ impl Agent {
         lines.extend([format!("From: {from}"), format!("To: {to}"), format!("Call-ID: {call_id}")]);
         lines.push(format!("CSeq: {cseq} {method}"));
         if method != "ACK" && method != "BYE" {
-            lines.push(format!("Contact: <{}>", self.contact));
+            lines.push(self.contact_line());
         }
         lines.extend(headers.iter().map(|header| (*header).to_owned()));
         if !body.is_empty() {
@@ -262,7 +268,7 @@ impl Agent {
         let forms = matches!(request.method().as_str(), "INVITE" | "SUBSCRIBE" | "REFER") && status < 300;
         let mut headers = Vec::new();
         if forms {
-            headers.push(format!("Contact: <{}>", self.contact));
+            headers.push(self.contact_line());
         }
         if forms && is_new {
             headers.extend(request.values("Record-Route").iter().map(|value| format!("Record-Route: {value}")));
@@ -291,10 +297,12 @@ impl Agent {
     fn via(&mut self) -> String {
         self.branches += 1;
         let rport = if self.rport { ";rport" } else { "" };
-        match self.is_old {
-            true => format!("Via: SIP/2.0/UDP {}", self.sent_by),
-            false => format!("Via: SIP/2.0/UDP {}{rport};branch=z9hG4bK{}{}", self.sent_by, self.name, self.branches),
-        }
+        let via = format!("Via: SIP/2.0/{} {}", self.transport.via_token(), self.sent_by);
+        if self.is_old { via } else { format!("{via}{rport};branch=z9hG4bK{}{}", self.name, self.branches) }
+    }
+
+    fn contact_line(&self) -> String {
+        format!("Contact: <{}{}>", self.contact, parameter_of(self.transport))
     }
 
     /// As an implementation of RFC 2543 writes it, where this is one.

@@ -2,14 +2,22 @@
 //! between.
 
 use crate::agent::Answers;
+use crate::mix::Mix;
 use crate::network::Network;
 use crate::world::{MEMBERS, OFFER, backends, proxies};
+
+over_each_mix!(
+    a_ringing_call_is_cancelled,
+    a_cancel_follows_its_invite_when_another_member_leaves_the_pool,
+    a_cancel_whose_member_left_the_pool_goes_to_exactly_one_live_member_and_the_invite_is_still_answered,
+    a_cancel_of_an_invite_that_went_to_a_replaced_dialogs_member_goes_to_the_owner_of_its_own_call_id
+);
 
 const CALL: &str = "cancelled@atlanta.example.com";
 
 /// A call from Alice that rings at Bob's.
-fn ringing() -> Network {
-    let (mut network, _) = proxies(|_| {});
+fn ringing(mix: Mix) -> Network {
+    let (mut network, _) = proxies(mix, |_| {});
     network.agent("bob").answers = Answers::Rings;
     network.acts("alice", |alice| alice.asks("INVITE", CALL, "sip:bob@biloxi.example.com", &[], OFFER));
     network.follow(
@@ -30,9 +38,8 @@ fn ringing() -> Network {
     network
 }
 
-#[test]
-fn a_ringing_call_is_cancelled() {
-    let mut network = ringing();
+fn a_ringing_call_is_cancelled(mix: Mix) {
+    let mut network = ringing(mix);
     network.acts("alice", |alice| alice.cancels(CALL));
     network.follow(
         "
@@ -56,9 +63,8 @@ fn a_ringing_call_is_cancelled() {
     );
 }
 
-#[test]
-fn a_cancel_follows_its_invite_when_another_member_leaves_the_pool() {
-    let mut network = ringing();
+fn a_cancel_follows_its_invite_when_another_member_leaves_the_pool(mix: Mix) {
+    let mut network = ringing(mix);
     let own = network.viaduct.member_of(CALL).to_owned();
     let mut members = MEMBERS.to_vec();
     members.remove(members.iter().position(|(name, _)| *name != own).expect("another member"));
@@ -90,9 +96,8 @@ fn a_cancel_follows_its_invite_when_another_member_leaves_the_pool() {
 /// There is one table, the latest: a CANCEL whose INVITE's member has left goes to the one live member that owns the
 /// Call-ID, which does not know the transaction and says so. Nothing else hears of it, and the call still ends when the
 /// member that left, and is alive, answers its INVITE: responses find their way without the pool.
-#[test]
-fn a_cancel_whose_member_left_the_pool_goes_to_exactly_one_live_member_and_the_invite_is_still_answered() {
-    let mut network = ringing();
+fn a_cancel_whose_member_left_the_pool_goes_to_exactly_one_live_member_and_the_invite_is_still_answered(mix: Mix) {
+    let mut network = ringing(mix);
     let own = network.viaduct.member_of(CALL).to_owned();
     let left: Vec<_> = MEMBERS.into_iter().filter(|(name, _)| *name != own).collect();
     network.viaduct.resize(&backends(&left));
@@ -126,9 +131,8 @@ fn a_cancel_whose_member_left_the_pool_goes_to_exactly_one_live_member_and_the_i
 /// A CANCEL has nothing of its INVITE but the Call-ID, the tags and the branch (§9.1), so that it cannot say which
 /// dialog the INVITE was to replace: it goes to the owner of its own Call-ID. Where that is another member, the INVITE
 /// is not cancelled, and the caller ends the call when it is answered.
-#[test]
-fn a_cancel_of_an_invite_that_went_to_a_replaced_dialogs_member_goes_to_the_owner_of_its_own_call_id() {
-    let (mut network, _) = proxies(|_| {});
+fn a_cancel_of_an_invite_that_went_to_a_replaced_dialogs_member_goes_to_the_owner_of_its_own_call_id(mix: Mix) {
+    let (mut network, _) = proxies(mix, |_| {});
     network.agent("bob").answers = Answers::Rings;
     let call = network.viaduct.owned_elsewhere(CALL);
     let replaces = format!("Replaces: {CALL};to-tag=1;from-tag=2");

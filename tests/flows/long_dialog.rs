@@ -5,10 +5,19 @@ use viaduct::balance::backend::{Backend, Weight};
 use viaduct::proxy::snapshot::OnLostPin;
 
 use crate::agent::Answers;
+use crate::mix::Mix;
 use crate::network::Network;
 use crate::pair::Viaduct;
 use crate::proxy::Location;
 use crate::world::{MEMBERS, OFFER, add_replica, address_of, backends, proxies};
+
+over_each_mix!(
+    a_session_changes_from_either_side_while_the_pool_changes_under_it,
+    a_dialog_stays_while_one_instance_knows_of_a_change_and_the_other_does_not,
+    a_member_of_weight_zero_keeps_its_dialogs_until_they_end,
+    a_dialog_whose_member_is_gone_for_good_goes_to_exactly_one_other,
+    a_dialog_whose_member_is_gone_for_good_is_answered_481_where_the_policy_says_so
+);
 
 const CALL: &str = "long@atlanta.example.com";
 const HOLD: &str = "v=0\r\no=alice 2 2 IN IP4 192.0.2.101\r\ns=-\r\nt=0 0\r\nm=audio 49172 RTP/AVP 0\r\na=sendonly\r\n";
@@ -17,8 +26,8 @@ const VIDEO: &str =
     "v=0\r\no=alice 3 3 IN IP4 192.0.2.101\r\ns=-\r\nt=0 0\r\nm=audio 49172 RTP/AVP 97\r\nm=video 5 RTP/AVP 31\r\n";
 
 /// A call from Alice to Bob that was acknowledged early with PRACK (RFC 3262), and is up.
-fn call() -> (Network, Location) {
-    let (mut network, location) = proxies(|_| {});
+fn call(mix: Mix) -> (Network, Location) {
+    let (mut network, location) = proxies(mix, |_| {});
     network.agent("bob").answers = Answers::Rings;
     network
         .acts("alice", |alice| alice.asks("INVITE", CALL, "sip:bob@biloxi.example.com", &["Require: 100rel"], OFFER));
@@ -83,9 +92,8 @@ fn changed_pool(own: &str) -> Vec<Backend> {
     backends
 }
 
-#[test]
-fn a_session_changes_from_either_side_while_the_pool_changes_under_it() {
-    let (mut network, location) = call();
+fn a_session_changes_from_either_side_while_the_pool_changes_under_it(mix: Mix) {
+    let (mut network, location) = call(mix);
     network.acts("alice", |alice| alice.asks_within("INVITE", CALL, &[], HOLD));
     network.follow(
         "
@@ -185,9 +193,8 @@ fn a_session_changes_from_either_side_while_the_pool_changes_under_it() {
     assert_eq!(network.viaduct.member_of(CALL), own);
 }
 
-#[test]
-fn a_dialog_stays_while_one_instance_knows_of_a_change_and_the_other_does_not() {
-    let (mut network, _) = call();
+fn a_dialog_stays_while_one_instance_knows_of_a_change_and_the_other_does_not(mix: Mix) {
+    let (mut network, _) = call(mix);
     let own = network.viaduct.member_of(CALL).to_owned();
     let others: Vec<_> =
         MEMBERS.into_iter().filter(|(name, _)| *name == own).chain([("d", "10.0.0.14:5060")]).collect();
@@ -240,9 +247,8 @@ fn a_dialog_stays_while_one_instance_knows_of_a_change_and_the_other_does_not() 
     assert_eq!(network.viaduct.member_of(CALL), own);
 }
 
-#[test]
-fn a_member_of_weight_zero_keeps_its_dialogs_until_they_end() {
-    let (mut network, _) = call();
+fn a_member_of_weight_zero_keeps_its_dialogs_until_they_end(mix: Mix) {
+    let (mut network, _) = call(mix);
     let own = network.viaduct.member_of(CALL).to_owned();
     let mut drained = backends(&MEMBERS);
     drained
@@ -267,9 +273,8 @@ fn a_member_of_weight_zero_keeps_its_dialogs_until_they_end() {
 }
 
 /// By the default policy. It serves replicas of one name: to them the Route that their lost sibling wrote is their own.
-#[test]
-fn a_dialog_whose_member_is_gone_for_good_goes_to_exactly_one_other() {
-    let (mut network, own) = bereft(OnLostPin::Rehash);
+fn a_dialog_whose_member_is_gone_for_good_goes_to_exactly_one_other(mix: Mix) {
+    let (mut network, own) = bereft(mix, OnLostPin::Rehash);
     network.viaduct.allow_move(CALL);
     network.acts("alice", |alice| alice.asks_within("BYE", CALL, &[], ""));
     network.follow(
@@ -288,9 +293,8 @@ fn a_dialog_whose_member_is_gone_for_good_goes_to_exactly_one_other() {
     assert_eq!(network.viaduct.member_of(CALL), network.viaduct.owner_of(CALL));
 }
 
-#[test]
-fn a_dialog_whose_member_is_gone_for_good_is_answered_481_where_the_policy_says_so() {
-    let (mut network, _) = bereft(OnLostPin::Refuse);
+fn a_dialog_whose_member_is_gone_for_good_is_answered_481_where_the_policy_says_so(mix: Mix) {
+    let (mut network, _) = bereft(mix, OnLostPin::Refuse);
     network.acts("alice", |alice| alice.asks_within("BYE", CALL, &[], ""));
     network.follow(
         "
@@ -301,9 +305,9 @@ fn a_dialog_whose_member_is_gone_for_good_is_answered_481_where_the_policy_says_
 }
 
 /// A call, by replicas of one name, whose member has left the pool; and that member's name.
-fn bereft(on_lost_pin: OnLostPin) -> (Network, String) {
-    let (mut network, _) = proxies(|proxy| proxy.host = "proxies.atlanta.example.com".to_owned());
-    network.viaduct = Viaduct::new(&backends(&MEMBERS), on_lost_pin);
+fn bereft(mix: Mix, on_lost_pin: OnLostPin) -> (Network, String) {
+    let (mut network, _) = proxies(mix, |proxy| proxy.host = "proxies.atlanta.example.com".to_owned());
+    network.viaduct = Viaduct::new(mix, &backends(&MEMBERS), on_lost_pin);
     network.acts("alice", |alice| alice.asks("INVITE", CALL, "sip:bob@biloxi.example.com", &[], OFFER));
     network.follow(
         "

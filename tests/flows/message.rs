@@ -172,7 +172,8 @@ pub fn uri_in(address: &str) -> String {
 /// `host:port` of a URI, a Route value or a Via's sent-by; 5060 where no port is written.
 pub fn host_and_port(text: &str) -> String {
     let text = text.rsplit_once('<').map_or(text, |(_, rest)| rest);
-    let text = text.strip_prefix("SIP/2.0/UDP ").or(text.strip_prefix("sip:")).unwrap_or(text);
+    let text =
+        ["SIP/2.0/UDP ", "SIP/2.0/TCP ", "sip:"].iter().find_map(|start| text.strip_prefix(start)).unwrap_or(text);
     let text = text.split([';', '?', '>']).next().unwrap_or_default();
     let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
     if text.contains(':') { text.to_owned() } else { format!("{text}:5060") }

@@ -2,7 +2,7 @@
 //!
 //! A scenario is a table, one line a message and hop, in order. Each line says the step, the way, the message, its CSeq
 //! number, the Via stack, the Route and Record-Route values from the top as names of nodes, Max-Forwards, and the tags
-//! of From and To. LB is Viaduct; P1 is the member of its pool that it chose, and P2 the other proxy. Nothing more and
+//! of From and To. Which transport they travel by is not said: a scenario is the same over all. LB is Viaduct; P1 is the member of its pool that it chose, and P2 the other proxy. Nothing more and
 //! nothing less may travel.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,10 +10,14 @@ use std::net::SocketAddr;
 
 use viaduct::balance::backend::Backend;
 use viaduct::proxy::snapshot::OnLostPin;
+use viaduct::proxy::verdict::NextHop;
+use viaduct::sip::Transport;
 
 use crate::agent::Agent;
+use crate::connections::Connections;
 use crate::message::{Message, host_and_port, parameter};
-use crate::pair::{self, Viaduct};
+use crate::mix::{Mix, once_a_passage, transport_in};
+use crate::pair::{self, Arrival, Viaduct};
 use crate::proxy::Proxy;
 
 /// Where a node sends a message.
@@ -46,12 +50,17 @@ struct Packet {
     from: SocketAddr,
     to: SocketAddr,
     bytes: Vec<u8>,
+    /// How it comes to Viaduct, if it is for Viaduct.
+    arrival: Option<Arrival>,
 }
 
 /// All nodes and what travels between them.
 pub struct Network {
     /// Both instances, at one address.
     pub viaduct: Viaduct,
+    /// What either side of them speaks.
+    pub mix: Mix,
+    connections: Connections,
     elements: BTreeMap<SocketAddr, (&'static str, Element)>,
     /// Every `host:port` that is known to somebody, and the address it stands for.
     book: HashMap<String, SocketAddr>,
@@ -66,11 +75,13 @@ pub struct Network {
 
 impl Network {
     /// Viaduct alone, in front of these backends.
-    pub fn new(backends: &[Backend]) -> Self {
+    pub fn new(mix: Mix, backends: &[Backend]) -> Self {
         let address = pair::ADDRESS.parse().expect("an address");
         let names = [pair::ADDRESS.to_owned(), host_and_port(pair::NAME)];
         Network {
-            viaduct: Viaduct::new(backends, OnLostPin::Rehash),
+            viaduct: Viaduct::new(mix, backends, OnLostPin::Rehash),
+            mix,
+            connections: Connections::default(),
             elements: BTreeMap::new(),
             book: names.into_iter().map(|name| (name, address)).collect(),
             hidden: HashMap::new(),
@@ -81,8 +92,12 @@ impl Network {
     }
 
     /// Puts an element at an address, known by its names too.
-    pub fn add(&mut self, name: &'static str, address: &str, hosts: &[&str], element: Element) {
+    pub fn add(&mut self, name: &'static str, address: &str, hosts: &[&str], mut element: Element) {
         let at: SocketAddr = address.parse().expect("an address");
+        match &mut element {
+            Element::Agent(agent) => agent.transport = self.mix.of(at),
+            Element::Proxy(proxy) => proxy.transport = self.mix.of(at),
+        }
         self.book.insert(address.to_owned(), at);
         for host in hosts {
             self.book.insert(host_and_port(host), at);
@@ -102,11 +117,12 @@ impl Network {
         self.only_from_viaduct.push(address.parse().expect("an address"));
     }
 
-    /// Moves an element, and all names that it had, to another address.
+    /// Moves an element, and all names that it had, to another address. It loses its connections.
     pub fn move_to(&mut self, old: &str, new: &str) {
         let (old, new): (SocketAddr, SocketAddr) = (old.parse().expect("an address"), new.parse().expect("an address"));
         let element = self.elements.remove(&old).expect("an element there");
         self.elements.insert(new, element);
+        self.connections.close(old);
         self.book.values_mut().filter(|address| **address == old).for_each(|address| *address = new);
         self.book.insert(new.to_string(), new);
     }
@@ -179,7 +195,7 @@ impl Network {
 
     /// Delivers the next message and gives its line.
     fn deliver(&mut self, step: &str) -> Option<Vec<String>> {
-        let Packet { from, to, bytes } = self.queue.pop_front()?;
+        let Packet { from, to, bytes, arrival } = self.queue.pop_front()?;
         let message = Message::parse(&bytes);
         let line = self.describe(from, to, &message);
         println!("{}", row(step, &line));
@@ -187,9 +203,10 @@ impl Network {
         let viaduct: SocketAddr = pair::ADDRESS.parse().expect("an address");
         let is_let_in = from == viaduct || !self.only_from_viaduct.contains(&to);
         assert!(is_let_in, "address translation keeps {from} from {to}");
-        if to == viaduct {
-            if let Some((to, bytes)) = self.viaduct.handle(&bytes, from) {
-                self.queue.push_back(Packet { from: viaduct, to, bytes });
+        if let Some(arrival) = arrival {
+            if let Some((hop, bytes)) = self.viaduct.handle(&bytes, &arrival) {
+                let to = self.end_of(&hop, &Message::parse(&bytes));
+                self.queue.push_back(Packet { from: viaduct, to, bytes, arrival: None });
             }
             return Some(line);
         }
@@ -204,12 +221,49 @@ impl Network {
 
     fn send(&mut self, from: SocketAddr, sent: Vec<Outgoing>) {
         for Outgoing { to, message } in sent {
-            let to = match to {
-                To::Address(address) => address,
-                To::Uri(uri) => self.resolve(&uri),
+            let (to, transport) = match to {
+                To::Address(address) => (address, None),
+                To::Uri(uri) => (self.resolve(&uri), Some(transport_in(&uri))),
             };
-            self.queue.push_back(Packet { from, to, bytes: message.bytes() });
+            let is_for_viaduct = to.to_string() == pair::ADDRESS;
+            let arrival = is_for_viaduct.then(|| self.arrival(from, transport, &message));
+            self.queue.push_back(Packet { from, to, bytes: message.bytes(), arrival });
         }
+    }
+
+    /// How a message comes to Viaduct: a request by the transport that its next hop's URI says, which must be the sender's
+    /// own, and a response the way that its request came.
+    fn arrival(&mut self, from: SocketAddr, transport: Option<Transport>, message: &Message) -> Arrival {
+        let own = self.mix.of(from);
+        let is_request = message.status().is_none();
+        assert!(
+            !is_request || transport == Some(own),
+            "{from} speaks {own:?}, and is to send by {transport:?}:\n{message:?}"
+        );
+        if own == Transport::Udp {
+            return Arrival::datagram(from);
+        }
+        let connection = match is_request {
+            true => self.connections.of_requests(from, self.only_from_viaduct.contains(&from)),
+            false => self.connections.of_response(message),
+        };
+        Arrival::on(&connection)
+    }
+
+    /// Who gets what Viaduct sends.
+    fn end_of(&mut self, hop: &NextHop, message: &Message) -> SocketAddr {
+        let transport = pair::transport(hop.listener);
+        let node = match transport {
+            Transport::Udp => hop.to,
+            Transport::Tcp => self.connections.of_hop(hop, message).node,
+        };
+        assert_eq!(self.mix.of(node), transport, "{node} does not speak that:\n{message:?}");
+        let is_opened = transport == Transport::Tcp && hop.connection.is_none();
+        assert!(
+            !is_opened || !self.only_from_viaduct.contains(&node),
+            "no connection reaches {node} behind translation"
+        );
+        node
     }
 
     fn resolve(&self, uri: &str) -> SocketAddr {
@@ -219,7 +273,7 @@ impl Network {
     fn describe(&self, from: SocketAddr, to: SocketAddr, message: &Message) -> Vec<String> {
         let what = match message.status() {
             Some(status) => format!("{status} {}", message.method()),
-            None => message.start.trim_end_matches(" SIP/2.0").to_owned(),
+            None => message.start.trim_end_matches(" SIP/2.0").replace(";transport=tcp", ""),
         };
         let hops = message.header("Max-Forwards");
         let tag = |name| match message.tag(name) {
@@ -245,7 +299,8 @@ impl Network {
             let hidden = || self.hidden.get(&host).copied();
             self.book.get(&host).map(|address| self.name_at(*address)).or_else(hidden).unwrap_or("nobody")
         };
-        if values.is_empty() { "-".to_owned() } else { values.iter().map(name).collect::<Vec<_>>().join(" ") }
+        let values = once_a_passage(values);
+        if values.is_empty() { "-".to_owned() } else { values.into_iter().map(name).collect::<Vec<_>>().join(" ") }
     }
 
     fn name_at(&self, address: SocketAddr) -> &'static str {

@@ -1,11 +1,18 @@
 //! MESSAGE (RFC 3428) and OPTIONS (RFC 3261 §11), to Viaduct, to a member of the pool, and through both.
 
+use crate::mix::Mix;
 use crate::world::proxies;
 
-#[test]
-fn a_message_passes_both_ways() {
-    let (mut network, location) = proxies(|_| {});
-    crate::world::bind(&location, "alice@atlanta.example.com", "sip:alice@192.0.2.101");
+over_each_mix!(
+    a_message_passes_both_ways,
+    an_options_for_viaduct_is_answered_by_viaduct,
+    an_options_for_a_member_of_the_pool_goes_to_that_one_whoever_owns_its_call_id,
+    an_options_for_a_user_agent_passes_through
+);
+
+fn a_message_passes_both_ways(mix: Mix) {
+    let (mut network, location) = proxies(mix, |_| {});
+    crate::world::bind(&location, "alice@atlanta.example.com", &mix.of_client("sip:alice@192.0.2.101"));
     let there = "m-1@atlanta.example.com";
     network
         .acts("alice", |alice| alice.asks("MESSAGE", there, "sip:bob@biloxi.example.com", &[], "Watson, come here."));
@@ -38,9 +45,8 @@ fn a_message_passes_both_ways() {
     );
 }
 
-#[test]
-fn an_options_for_viaduct_is_answered_by_viaduct() {
-    let (mut network, _) = proxies(|_| {});
+fn an_options_for_viaduct_is_answered_by_viaduct(mix: Mix) {
+    let (mut network, _) = proxies(mix, |_| {});
     network.acts("alice", |alice| alice.asks("OPTIONS", "o-1", "sip:ss1.atlanta.example.com", &[], ""));
     network.follow(
         "
@@ -50,7 +56,7 @@ fn an_options_for_viaduct_is_answered_by_viaduct() {
     );
     network.acts("bob", |bob| {
         bob.outbound = None;
-        bob.asks("OPTIONS", "o-2", "sip:192.0.2.111", &[], "")
+        bob.asks("OPTIONS", "o-2", &mix.of_client("sip:192.0.2.111"), &[], "")
     });
     network.follow(
         "
@@ -60,13 +66,12 @@ fn an_options_for_viaduct_is_answered_by_viaduct() {
     );
 }
 
-#[test]
-fn an_options_for_a_member_of_the_pool_goes_to_that_one_whoever_owns_its_call_id() {
-    let (mut network, _) = proxies(|_| {});
+fn an_options_for_a_member_of_the_pool_goes_to_that_one_whoever_owns_its_call_id(mix: Mix) {
+    let (mut network, _) = proxies(mix, |_| {});
     let of_another = |id: &String| network.viaduct.owner_of(id) != "b";
     let call_id = &(0..).map(|n| format!("o-{n}")).find(of_another).expect("a Call-ID");
     network.acts("alice", |alice| {
-        alice.outbound = Some(format!("{}, <sip:10.0.0.12;lr>", crate::pair::ROUTE));
+        alice.outbound = Some(format!("{}, <sip:10.0.0.12;lr>", mix.client_route()));
         alice.asks("OPTIONS", call_id, "sip:proxy-b.atlanta.example.com", &[], "")
     });
     network.follow(
@@ -80,9 +85,8 @@ fn an_options_for_a_member_of_the_pool_goes_to_that_one_whoever_owns_its_call_id
     assert_eq!(network.viaduct.member_of(call_id), "b");
 }
 
-#[test]
-fn an_options_for_a_user_agent_passes_through() {
-    let (mut network, _) = proxies(|_| {});
+fn an_options_for_a_user_agent_passes_through(mix: Mix) {
+    let (mut network, _) = proxies(mix, |_| {});
     network.acts("alice", |alice| alice.asks("OPTIONS", "o-3", "sip:bob@biloxi.example.com", &[], ""));
     network.follow(
         "

@@ -18,6 +18,7 @@ use viaduct::proxy::{Scratch, View, decide};
 use viaduct::sip::Transport;
 
 use crate::message::{Message, uri_in};
+use crate::mix::Mix;
 use crate::pair::{self, decided};
 use crate::world::{MEMBERS, backends};
 
@@ -37,7 +38,8 @@ fn request(method: &str, call_id: &str, uri: &str, routes: &[String]) -> Vec<u8>
 }
 
 fn instance() -> &'static Snapshot {
-    static INSTANCE: LazyLock<Snapshot> = LazyLock::new(|| pair::snapshot(&backends(&MEMBERS), OnLostPin::Rehash));
+    static INSTANCE: LazyLock<Snapshot> =
+        LazyLock::new(|| pair::snapshot(Mix::UDP, &backends(&MEMBERS), OnLostPin::Rehash));
     &INSTANCE
 }
 
@@ -140,7 +142,7 @@ proptest! {
         let invite = request("INVITE", &call_id, "sip:b@b.example", &[]);
         let (decision, sent) = decided(instance(), &invite, peer);
         let own = member(instance(), &decision);
-        let after = pair::snapshot(&changed(&own, &choices), OnLostPin::Rehash);
+        let after = pair::snapshot(Mix::UDP, &changed(&own, &choices), OnLostPin::Rehash);
         let (decision, resent) = decided(&after, &invite, peer);
         let same = Message::parse(&sent).values("Record-Route") == Message::parse(&resent).values("Record-Route");
         prop_assert_eq!(same, member(&after, &decision) == own);
@@ -155,7 +157,7 @@ proptest! {
         let own = member(instance(), &decision);
         let mut routes = Message::parse(&sent).values("Record-Route");
         routes.push("<sip:proxy.of.the.backend;lr>".to_owned());
-        let after = pair::snapshot(&changed(&own, &choices), OnLostPin::Refuse);
+        let after = pair::snapshot(Mix::UDP, &changed(&own, &choices), OnLostPin::Refuse);
         for method in ["ACK", "BYE", "INVITE", "UPDATE"] {
             let (decision, _) = decided(&after, &request(method, &call_id, "sip:b@192.0.2.9", &routes), peer);
             prop_assert_eq!(member(&after, &decision), own.clone());
@@ -197,7 +199,7 @@ proptest! {
         picks in prop::collection::vec(any::<Index>(), 0..5), uri in any::<Index>(),
     ) {
         let snapshot = with_both_families();
-        let strange = ["<sip:203.0.113.66;lr>", pair::ROUTE, "<sip:x@203.0.113.67;maddr=203.0.113.68>"];
+        let strange = ["<sip:203.0.113.66;lr>", Mix::UDP.client_route(), "<sip:x@203.0.113.67;maddr=203.0.113.68>"];
         let mut given = strange.map(str::to_owned).to_vec();
         for client in [HIDDEN, OTHER_FAMILY] {
             given.extend(written(snapshot, client, "REGISTER", &call_id, "Path"));

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use viaduct::sip::Transport;
+
 use crate::message::{Message, address_of_record, host_and_port, parameter, uri_in};
+use crate::mix::parameter_of;
 use crate::network::{Outgoing, To, reply, stamp, way_back};
 
 /// What a registrar knows of one address of record: the Contact and the Path to it.
@@ -25,6 +28,8 @@ pub type Location = Rc<RefCell<BTreeMap<String, Binding>>>;
 pub struct Proxy {
     /// What it writes into Via and Record-Route.
     pub host: String,
+    /// The transport that it speaks, which stands there too.
+    pub transport: Transport,
     /// Another host by which a Route may name it.
     pub alias: String,
     /// The domain whose users it locates.
@@ -34,11 +39,11 @@ pub struct Proxy {
     /// Whether an INVITE outside of a dialog needs Proxy-Authorization.
     pub challenges: bool,
     /// The next hop of each domain that it has a route for.
-    pub domains: Vec<(&'static str, &'static str)>,
+    pub domains: Vec<(&'static str, String)>,
     /// The address to which calls for an address of record are redirected.
     pub redirects: Vec<(&'static str, &'static str)>,
     /// The Routes that it sends its requests outwards by.
-    pub outbound: Vec<&'static str>,
+    pub outbound: Vec<String>,
     /// Where it looks users up, and registers them.
     pub location: Location,
     branches: u32,
@@ -57,6 +62,7 @@ impl Proxy {
     pub fn new(host: &str, location: &Location) -> Self {
         Proxy {
             host: host.to_owned(),
+            transport: Transport::Udp,
             alias: host.to_owned(),
             home: None,
             records_route: true,
@@ -134,7 +140,7 @@ impl Proxy {
         let to = route.or(next).unwrap_or_else(|| message.uri().to_owned());
         let forms = matches!(message.method().as_str(), "INVITE" | "SUBSCRIBE" | "NOTIFY" | "REFER" | "UPDATE");
         if self.records_route && forms {
-            message.push("Record-Route", format!("<sip:{};lr>", self.host));
+            message.push("Record-Route", format!("<sip:{}{};lr>", self.host, parameter_of(self.transport)));
         }
         self.push_via(&mut message);
         vec![Outgoing { to: To::Uri(to), message }]
@@ -147,12 +153,11 @@ impl Proxy {
             message.set_values("Route", &binding.path);
         }
         if message.values("Route").is_empty() {
-            let routes: Vec<String> = self.outbound.iter().map(|route| (*route).to_owned()).collect();
-            message.set_values("Route", &routes);
+            message.set_values("Route", &self.outbound);
         }
         let host = host_and_port(message.uri());
         let found = self.domains.iter().find(|(domain, _)| host_and_port(domain) == host);
-        found.map(|(_, next)| (*next).to_owned())
+        found.map(|(_, next)| next.clone())
     }
 
     fn cancel(&mut self, cancel: &Message) -> Vec<Outgoing> {
@@ -219,7 +224,8 @@ impl Proxy {
     fn push_via(&mut self, message: &mut Message) {
         self.branches += 1;
         let name = self.host.split('.').next().unwrap_or_default();
-        message.push("Via", format!("SIP/2.0/UDP {};branch=z9hG4bK{name}.{}", self.host, self.branches));
+        let token = self.transport.via_token();
+        message.push("Via", format!("SIP/2.0/{token} {};branch=z9hG4bK{name}.{}", self.host, self.branches));
     }
 }
 

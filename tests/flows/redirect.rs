@@ -2,14 +2,19 @@
 //! in the dress of RFC 2543 as the call-flow drafts had it.
 
 use crate::agent::{Agent, Answers};
+use crate::mix::Mix;
 use crate::network::Element;
 use crate::pair;
 use crate::world::{OFFER, bind, proxies};
 
-#[test]
-fn a_redirected_call_is_placed_anew_at_the_address_given() {
+over_each_mix!(
+    a_redirected_call_is_placed_anew_at_the_address_given,
+    a_caller_in_the_dress_of_rfc_2543_is_redirected_and_calls_again
+);
+
+fn a_redirected_call_is_placed_anew_at_the_address_given(mix: Mix) {
     let redirect = ("bob@atlanta.example.com", "<sip:bob@biloxi.example.com>");
-    let (mut network, _) = proxies(|proxy| proxy.redirects = vec![redirect]);
+    let (mut network, _) = proxies(mix, |proxy| proxy.redirects = vec![redirect]);
     network.agent("bob").answers = Answers::Rings;
     let call = "jack@client.atlanta.example.com";
     network.acts("alice", |alice| alice.asks("INVITE", call, "sip:bob@atlanta.example.com", &[], OFFER));
@@ -87,11 +92,10 @@ fn a_redirected_call_is_placed_anew_at_the_address_given() {
 
 /// A Via without a branch, `Call-Id`, no tag in From, no Max-Forwards, `Content-Length:132`, and the ACK for the 302
 /// with all of the INVITE's CSeq, method and all, as the drafts wrote it.
-#[test]
-fn a_caller_in_the_dress_of_rfc_2543_is_redirected_and_calls_again() {
+fn a_caller_in_the_dress_of_rfc_2543_is_redirected_and_calls_again(mix: Mix) {
     let (mut network, location) =
-        proxies(|proxy| proxy.redirects = vec![("UserB@redirect.wcom.com", "sip:UserB@ss2.wcom.com")]);
-    bind(&location, "UserB@ss2.wcom.com", "sip:bob@192.0.2.201");
+        proxies(mix, |proxy| proxy.redirects = vec![("UserB@redirect.wcom.com", "sip:UserB@ss2.wcom.com")]);
+    bind(&location, "UserB@ss2.wcom.com", &mix.of_client("sip:bob@192.0.2.201"));
     for host in ["redirect.wcom.com", "ss2.wcom.com"] {
         network.name(host, pair::ADDRESS);
     }
@@ -100,7 +104,7 @@ fn a_caller_in_the_dress_of_rfc_2543_is_redirected_and_calls_again() {
     network.add("userA", "192.0.2.55:5060", &["here.com"], Element::Agent(big_guy));
     let call = "12345600@here.com";
     let body = &OFFER[..132];
-    network.acts("userA", |user| user.asks("INVITE", call, "sip:UserB@redirect.wcom.com", &[], body));
+    network.acts("userA", |user| user.asks("INVITE", call, &mix.of_client("sip:UserB@redirect.wcom.com"), &[], body));
     network.follow(
         "
         F1 | userA > LB | INVITE sip:UserB@redirect.wcom.com | 1 | userA    | - | -  | -  | -/-
@@ -111,7 +115,7 @@ fn a_caller_in_the_dress_of_rfc_2543_is_redirected_and_calls_again() {
         F3 | LB > P1    | ACK sip:UserB@redirect.wcom.com    | 1 | LB userA | - | -  | 70 | -/moved
         ",
     );
-    network.acts("userA", |user| user.asks("INVITE", call, "sip:UserB@ss2.wcom.com", &[], body));
+    network.acts("userA", |user| user.asks("INVITE", call, &mix.of_client("sip:UserB@ss2.wcom.com"), &[], body));
     network.follow(
         "
         F4  | userA > LB | INVITE sip:UserB@ss2.wcom.com | 2 | userA       | -     | -     | -  | -/-

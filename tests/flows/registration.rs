@@ -2,18 +2,27 @@
 //! by Path (RFC 3327), which reach it only on the flow that it opened.
 
 use crate::agent::Agent;
+use crate::mix::Mix;
 use crate::network::Network;
-use crate::pair;
 use crate::proxy::Location;
 use crate::world::{OFFER, proxies};
+
+over_each_mix!(
+    a_registration_is_made_refreshed_and_ended_at_one_member,
+    a_call_reaches_a_registered_user_agent_behind_translation_and_either_side_may_speak_in_it,
+    a_refreshed_registration_follows_a_client_whose_translation_changed,
+    a_caller_behind_translation_is_reached_on_the_flow_that_she_called_by,
+    two_user_agents_behind_different_translators_call_each_other,
+    a_member_that_does_not_record_its_route_still_reaches_callers_and_called_on_their_flows
+);
 
 const REGISTRATION: &str = "registration-1@10.1.2.3";
 const DORA: &str = "sip:dora@atlanta.example.com";
 const SEEN_AT: &str = "203.0.113.9:40123";
 
 /// The proxies, and Dora behind translation: she writes 10.1.2.3 and is seen at 203.0.113.9:40123.
-fn dora() -> (Network, Location) {
-    let (mut network, location) = proxies(|_| {});
+fn dora(mix: Mix) -> (Network, Location) {
+    let (mut network, location) = proxies(mix, |_| {});
     hide(&mut network, "dora", DORA, "10.1.2.3", SEEN_AT);
     (network, location)
 }
@@ -21,7 +30,7 @@ fn dora() -> (Network, Location) {
 /// A user agent that writes the address `hidden` and is seen at another.
 fn hide(network: &mut Network, name: &'static str, aor: &str, hidden: &str, seen_at: &str) {
     let mut agent = Agent::new(name, &format!("{hidden}:5060"), &format!("sip:{name}@{hidden}"), aor);
-    agent.outbound = Some(pair::ROUTE.to_owned());
+    agent.outbound = Some(network.mix.client_route().to_owned());
     agent.rport = true;
     network.add_behind_nat(name, seen_at, hidden, agent);
 }
@@ -31,9 +40,8 @@ fn registers(network: &mut Network, expires: &str) {
     network.acts("dora", |dora| dora.asks("REGISTER", REGISTRATION, "sip:atlanta.example.com", &headers, ""));
 }
 
-#[test]
-fn a_registration_is_made_refreshed_and_ended_at_one_member() {
-    let (mut network, location) = dora();
+fn a_registration_is_made_refreshed_and_ended_at_one_member(mix: Mix) {
+    let (mut network, location) = dora(mix);
     registers(&mut network, "3600");
     network.follow(
         "
@@ -44,7 +52,7 @@ fn a_registration_is_made_refreshed_and_ended_at_one_member() {
         ",
     );
     let first = location.borrow()["dora@atlanta.example.com"].clone();
-    assert_eq!(first.contact, "sip:dora@10.1.2.3", "Viaduct does not touch the Contact");
+    assert_eq!(first.contact, mix.of_client("sip:dora@10.1.2.3"), "Viaduct does not touch the Contact");
     assert_eq!(first.path.len(), 1, "one Path, with the flow");
     registers(&mut network, "3600");
     network.follow(
@@ -82,9 +90,8 @@ fn a_registration_is_made_refreshed_and_ended_at_one_member() {
     );
 }
 
-#[test]
-fn a_call_reaches_a_registered_user_agent_behind_translation_and_either_side_may_speak_in_it() {
-    let (mut network, _) = dora();
+fn a_call_reaches_a_registered_user_agent_behind_translation_and_either_side_may_speak_in_it(mix: Mix) {
+    let (mut network, _) = dora(mix);
     registers(&mut network, "3600");
     network.follow(
         "
@@ -155,9 +162,8 @@ fn a_call_reaches_a_registered_user_agent_behind_translation_and_either_side_may
     );
 }
 
-#[test]
-fn a_refreshed_registration_follows_a_client_whose_translation_changed() {
-    let (mut network, location) = dora();
+fn a_refreshed_registration_follows_a_client_whose_translation_changed(mix: Mix) {
+    let (mut network, location) = dora(mix);
     registers(&mut network, "3600");
     network.follow(
         "
@@ -196,9 +202,8 @@ fn a_refreshed_registration_follows_a_client_whose_translation_changed() {
     );
 }
 
-#[test]
-fn a_caller_behind_translation_is_reached_on_the_flow_that_she_called_by() {
-    let (mut network, _) = dora();
+fn a_caller_behind_translation_is_reached_on_the_flow_that_she_called_by(mix: Mix) {
+    let (mut network, _) = dora(mix);
     let call = "from-dora@10.1.2.3";
     network.acts("dora", |dora| dora.asks("INVITE", call, "sip:bob@biloxi.example.com", &[], OFFER));
     network.follow(
@@ -239,9 +244,8 @@ fn a_caller_behind_translation_is_reached_on_the_flow_that_she_called_by() {
     );
 }
 
-#[test]
-fn two_user_agents_behind_different_translators_call_each_other() {
-    let (mut network, _) = dora();
+fn two_user_agents_behind_different_translators_call_each_other(mix: Mix) {
+    let (mut network, _) = dora(mix);
     hide(&mut network, "erin", "sip:erin@atlanta.example.com", "10.9.9.9", "198.51.100.7:31000");
     registers(&mut network, "3600");
     network.follow(
@@ -306,9 +310,8 @@ fn two_user_agents_behind_different_translators_call_each_other() {
 
 /// The member does not record itself, so that two Record-Routes of Viaduct's stand side by side: one for each time that
 /// the INVITE passed. Each side's requests still pass twice, and find the other's flow.
-#[test]
-fn a_member_that_does_not_record_its_route_still_reaches_callers_and_called_on_their_flows() {
-    let (mut network, _) = proxies(|proxy| proxy.records_route = false);
+fn a_member_that_does_not_record_its_route_still_reaches_callers_and_called_on_their_flows(mix: Mix) {
+    let (mut network, _) = proxies(mix, |proxy| proxy.records_route = false);
     hide(&mut network, "dora", DORA, "10.1.2.3", SEEN_AT);
     hide(&mut network, "erin", "sip:erin@atlanta.example.com", "10.9.9.9", "198.51.100.7:31000");
     registers(&mut network, "3600");

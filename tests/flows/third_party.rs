@@ -2,16 +2,21 @@
 //! 3725), and a third party that joins a call (RFC 3911).
 
 use crate::agent::Answers;
-use crate::pair;
+use crate::mix::Mix;
 use crate::world::{OFFER, address_of, applications, bind, proxies};
+
+over_each_mix!(
+    a_dialer_refers_a_phone_to_somebody_and_the_phone_calls,
+    an_application_of_the_pool_moves_a_call_to_somebody_and_back,
+    a_third_party_joins_a_call_by_way_of_the_member_that_has_it
+);
 
 const HELD: &str = "v=0\r\no=phone 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 4 RTP/AVP 0\r\n";
 
-#[test]
-fn a_dialer_refers_a_phone_to_somebody_and_the_phone_calls() {
-    let (mut network, location) = proxies(|proxy| proxy.outbound = vec![pair::ROUTE]);
-    bind(&location, "alice@atlanta.example.com", "sip:alice@192.0.2.101");
-    bind(&location, "bob@atlanta.example.com", "sip:bob@192.0.2.201");
+fn a_dialer_refers_a_phone_to_somebody_and_the_phone_calls(mix: Mix) {
+    let (mut network, location) = proxies(mix, |proxy| proxy.outbound = vec![mix.backend_route().to_owned()]);
+    bind(&location, "alice@atlanta.example.com", &mix.of_client("sip:alice@192.0.2.101"));
+    bind(&location, "bob@atlanta.example.com", &mix.of_client("sip:bob@192.0.2.201"));
     network.agent("alice").answers = Answers::Waits;
     let (dialer, phone) = ("3@dialer.foo.com", "101@phone.foo.com");
     let refer_to = "Refer-To: <sip:bob@atlanta.example.com?body=\"c=0.0.0.0\">";
@@ -85,9 +90,8 @@ fn a_dialer_refers_a_phone_to_somebody_and_the_phone_calls() {
     );
 }
 
-#[test]
-fn an_application_of_the_pool_moves_a_call_to_somebody_and_back() {
-    let mut network = applications("app");
+fn an_application_of_the_pool_moves_a_call_to_somebody_and_back(mix: Mix) {
+    let mut network = applications(mix, "app");
     let (call, target) = ("card@atlanta.example.com", "target@app.example.com");
     network.acts("alice", |alice| alice.asks("INVITE", call, "sip:app@atlanta.example.com", &[], OFFER));
     network.follow(
@@ -112,7 +116,7 @@ fn an_application_of_the_pool_moves_a_call_to_somebody_and_back() {
         F6 | LB > app   | 200 SUBSCRIBE                   | 1 | app    | -  | -  | -  | app1/alice1
         ",
     );
-    network.acts_at(app, |app| app.asks("INVITE", target, "sip:bob@192.0.2.201", &[], OFFER));
+    network.acts_at(app, |app| app.asks("INVITE", target, &mix.of_client("sip:bob@192.0.2.201"), &[], OFFER));
     network.follow(
         "
         F7  | app > LB | INVITE sip:bob@192.0.2.201 | 1 | app    | LB | -  | 70 | app2/-
@@ -176,9 +180,8 @@ fn an_application_of_the_pool_moves_a_call_to_somebody_and_back() {
     );
 }
 
-#[test]
-fn a_third_party_joins_a_call_by_way_of_the_member_that_has_it() {
-    let (mut network, _) = proxies(|_| {});
+fn a_third_party_joins_a_call_by_way_of_the_member_that_has_it(mix: Mix) {
+    let (mut network, _) = proxies(mix, |_| {});
     let call = "a-b@atlanta.example.com";
     network.acts("alice", |alice| alice.asks("INVITE", call, "sip:bob@biloxi.example.com", &[], OFFER));
     network.follow(

@@ -1,9 +1,15 @@
 //! Call transfer: by BYE with Also, by REFER (RFC 3515, RFC 5589 §6.1), and attended, with Replaces (RFC 3891). The
 //! second call has a Call-ID of its own; with Replaces it goes to the member that has the replaced dialog.
 
+use crate::mix::Mix;
 use crate::network::Network;
-use crate::pair;
 use crate::world::{OFFER, bind, proxies};
+
+over_each_mix!(
+    a_bye_with_also_ends_one_call_and_begins_another,
+    a_refer_moves_a_held_call_to_a_third_party,
+    an_attended_transfer_reaches_the_member_that_has_the_replaced_dialog
+);
 
 const FIRST: &str = "1@atlanta.example.com";
 const SECOND: &str = "2@atlanta.example.com";
@@ -11,10 +17,10 @@ const CAROL: &str = "sip:carol@atlanta.example.com";
 const HOLD: &str = "v=0\r\no=bob 2 2 IN IP4 192.0.2.201\r\ns=-\r\nt=0 0\r\nm=audio 3456 RTP/AVP 0\r\na=sendonly\r\n";
 
 /// Alice and Bob in a call. The replicas of Proxy 1 reach Carol through Viaduct, at her own address.
-fn call() -> Network {
-    let (mut network, location) = proxies(|proxy| proxy.outbound = vec![pair::ROUTE]);
-    bind(&location, "carol@atlanta.example.com", "sip:carol@192.0.2.102");
-    bind(&location, "bob@atlanta.example.com", "sip:bob@192.0.2.201");
+fn call(mix: Mix) -> Network {
+    let (mut network, location) = proxies(mix, |proxy| proxy.outbound = vec![mix.backend_route().to_owned()]);
+    bind(&location, "carol@atlanta.example.com", &mix.of_client("sip:carol@192.0.2.102"));
+    bind(&location, "bob@atlanta.example.com", &mix.of_client("sip:bob@192.0.2.201"));
     network.acts("alice", |alice| alice.asks("INVITE", FIRST, "sip:bob@atlanta.example.com", &[], OFFER));
     network.follow(
         "
@@ -41,9 +47,8 @@ fn call() -> Network {
     network
 }
 
-#[test]
-fn a_bye_with_also_ends_one_call_and_begins_another() {
-    let mut network = call();
+fn a_bye_with_also_ends_one_call_and_begins_another(mix: Mix) {
+    let mut network = call(mix);
     network.acts("bob", |bob| bob.asks_within("BYE", FIRST, &["Also: <sip:carol@atlanta.example.com>"], ""));
     network.follow(
         "
@@ -85,9 +90,8 @@ fn a_bye_with_also_ends_one_call_and_begins_another() {
     );
 }
 
-#[test]
-fn a_refer_moves_a_held_call_to_a_third_party() {
-    let mut network = call();
+fn a_refer_moves_a_held_call_to_a_third_party(mix: Mix) {
+    let mut network = call(mix);
     network.acts("bob", |bob| bob.asks_within("INVITE", FIRST, &[], HOLD));
     network.follow(
         "
@@ -200,10 +204,9 @@ fn notifies(network: &mut Network, fragment: &str) {
     network.acts("alice", |alice| alice.asks_within("NOTIFY", FIRST, &["Event: refer"], fragment));
 }
 
-#[test]
-fn an_attended_transfer_reaches_the_member_that_has_the_replaced_dialog() {
-    let mut network = call();
-    network.agent("bob").outbound = Some(pair::ROUTE.to_owned());
+fn an_attended_transfer_reaches_the_member_that_has_the_replaced_dialog(mix: Mix) {
+    let mut network = call(mix);
+    network.agent("bob").outbound = Some(mix.client_route().to_owned());
     network.acts("bob", |bob| bob.asks("INVITE", SECOND, CAROL, &[], OFFER));
     network.follow(
         "

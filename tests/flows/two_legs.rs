@@ -2,16 +2,22 @@
 //! through Viaduct, and the called side hangs up.
 
 use crate::agent::{Agent, Answers};
+use crate::mix::Mix;
 use crate::network::Network;
-use crate::pair;
 use crate::world::{MEMBERS, OFFER, address_of, applications, backends};
+
+over_each_mix!(
+    a_call_with_two_legs_ends_when_the_called_side_hangs_up,
+    the_second_leg_comes_back_to_its_b2bua_though_another_owns_its_call_id,
+    the_second_leg_reaches_a_user_agent_behind_translation_by_its_path_and_is_cancelled_there
+);
 
 const CALLER: &str = "leg-a@atlanta.example.com";
 const CALLEE: &str = "leg-b@b2bua.example.com";
 
 /// Alice's call at the B2BUA, and the B2BUA's to Bob. Gives the B2BUA's address.
-fn call() -> (Network, &'static str) {
-    let mut network = applications("b2bua");
+fn call(mix: Mix) -> (Network, &'static str) {
+    let mut network = applications(mix, "b2bua");
     network.acts("alice", |alice| alice.asks("INVITE", CALLER, "sip:bob@atlanta.example.com", &[], OFFER));
     network.follow(
         "
@@ -26,7 +32,7 @@ fn call() -> (Network, &'static str) {
         ",
     );
     let b2bua = address_of(&network, CALLER);
-    network.acts_at(b2bua, |b2bua| b2bua.asks("INVITE", CALLEE, "sip:bob@192.0.2.201", &[], OFFER));
+    network.acts_at(b2bua, |b2bua| b2bua.asks("INVITE", CALLEE, &mix.of_client("sip:bob@192.0.2.201"), &[], OFFER));
     network.follow(
         "
         F5 | b2bua > LB | INVITE sip:bob@192.0.2.201 | 1 | b2bua    | LB | -  | 70 | b2bua2/-
@@ -42,9 +48,8 @@ fn call() -> (Network, &'static str) {
     (network, b2bua)
 }
 
-#[test]
-fn a_call_with_two_legs_ends_when_the_called_side_hangs_up() {
-    let (mut network, b2bua) = call();
+fn a_call_with_two_legs_ends_when_the_called_side_hangs_up(mix: Mix) {
+    let (mut network, b2bua) = call(mix);
     network.acts("bob", |bob| bob.asks_within("BYE", CALLEE, &[], ""));
     network.follow(
         "
@@ -65,9 +70,8 @@ fn a_call_with_two_legs_ends_when_the_called_side_hangs_up() {
     );
 }
 
-#[test]
-fn the_second_leg_comes_back_to_its_b2bua_though_another_owns_its_call_id() {
-    let (mut network, b2bua) = call();
+fn the_second_leg_comes_back_to_its_b2bua_though_another_owns_its_call_id(mix: Mix) {
+    let (mut network, b2bua) = call(mix);
     let own = network.viaduct.member_of(CALLER).to_owned();
     let mut pool = backends(&MEMBERS);
     pool.extend(backends(&[("d", "10.0.0.14:5060"), ("e", "10.0.0.15:5060")]));
@@ -100,11 +104,10 @@ fn the_second_leg_comes_back_to_its_b2bua_though_another_owns_its_call_id() {
 
 /// The registration's Path is all that the B2BUA knows of the way; its CANCEL takes it too, and the called side's
 /// requests come back to it.
-#[test]
-fn the_second_leg_reaches_a_user_agent_behind_translation_by_its_path_and_is_cancelled_there() {
-    let mut network = applications("b2bua");
+fn the_second_leg_reaches_a_user_agent_behind_translation_by_its_path_and_is_cancelled_there(mix: Mix) {
+    let mut network = applications(mix, "b2bua");
     let mut dora = Agent::new("dora", "10.1.2.3:5060", "sip:dora@10.1.2.3", "sip:dora@atlanta.example.com");
-    dora.outbound = Some(pair::ROUTE.to_owned());
+    dora.outbound = Some(mix.client_route().to_owned());
     dora.rport = true;
     dora.answers = Answers::Rings;
     network.add_behind_nat("dora", "203.0.113.9:40123", "10.1.2.3", dora);

@@ -2,8 +2,13 @@
 //! Viaduct to Proxy 1 has the number of the hop to Viaduct: together they are the flow's hop to Proxy 1.
 
 use crate::agent::Answers;
-use crate::pair;
+use crate::mix::Mix;
 use crate::world::{OFFER, address_of, proxies};
+
+over_each_mix!(
+    a_challenged_call_through_two_proxies_ends_when_the_called_side_hangs_up,
+    a_pool_that_sends_through_viaduct_too_has_it_twice_on_the_way
+);
 
 const CALL: &str = "3848276298220188511@atlanta.example.com";
 const BOB: &str = "sip:bob@biloxi.example.com";
@@ -13,9 +18,8 @@ const CREDENTIALS: &str = "Proxy-Authorization: Digest username=\"alice\",\r\n r
                            nonce=\"wf84f1ceczx41ae6cbe5aea9c8e88d359\", opaque=\"\",\r\n \
                            uri=\"sip:bob@biloxi.example.com\",\r\n response=\"42ce3cef44b22f50c6a6071bc8\"";
 
-#[test]
-fn a_challenged_call_through_two_proxies_ends_when_the_called_side_hangs_up() {
-    let (mut network, _) = proxies(|proxy| proxy.challenges = true);
+fn a_challenged_call_through_two_proxies_ends_when_the_called_side_hangs_up(mix: Mix) {
+    let (mut network, _) = proxies(mix, |proxy| proxy.challenges = true);
     network.agent("bob").answers = Answers::Rings;
     network.acts("alice", |alice| alice.asks("INVITE", CALL, BOB, &[], OFFER));
     network.follow(
@@ -77,9 +81,10 @@ fn a_challenged_call_through_two_proxies_ends_when_the_called_side_hangs_up() {
     );
 }
 
-#[test]
-fn a_pool_that_sends_through_viaduct_too_has_it_twice_on_the_way() {
-    let (mut network, _) = proxies(|proxy| proxy.outbound = vec![pair::ROUTE, "<sip:192.0.2.222;lr>"]);
+fn a_pool_that_sends_through_viaduct_too_has_it_twice_on_the_way(mix: Mix) {
+    let (mut network, _) = proxies(mix, |proxy| {
+        proxy.outbound = vec![mix.backend_route().to_owned(), format!("<{};lr>", mix.of_client("sip:192.0.2.222"))]
+    });
     network.acts("alice", |alice| alice.asks("INVITE", CALL, BOB, &[], OFFER));
     network.follow(
         "

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use viaduct::balance::backend::{Backend, Weight};
 
 use crate::agent::Agent;
+use crate::mix::Mix;
 use crate::network::{Element, Network};
-use crate::pair;
 use crate::proxy::{Binding, Location, Proxy};
 
 /// The members of the pool, by name and address.
@@ -35,15 +35,15 @@ pub fn host_of(member: &str) -> String {
 
 /// Atlanta and Biloxi: three replicas of Proxy 1 that share a location service, Proxy 2, and on either side user
 /// agents. `equip` gives the replicas what the scenario needs.
-pub fn proxies(equip: impl Fn(&mut Proxy)) -> (Network, Location) {
-    let mut network = Network::new(&backends(&MEMBERS));
+pub fn proxies(mix: Mix, equip: impl Fn(&mut Proxy)) -> (Network, Location) {
+    let mut network = Network::new(mix, &backends(&MEMBERS));
     let location: Location = Rc::default();
     for (name, address) in MEMBERS {
         add_replica(&mut network, name, address, &location, &equip);
     }
     let mut two = Proxy::new("192.0.2.222", &Location::default());
-    bind(&two.location, "bob@biloxi.example.com", "sip:bob@192.0.2.201");
-    two.domains = vec![("atlanta.example.com", "sip:ss1.atlanta.example.com")];
+    bind(&two.location, "bob@biloxi.example.com", &mix.of_client("sip:bob@192.0.2.201"));
+    two.domains = vec![("atlanta.example.com", mix.of_client("sip:ss1.atlanta.example.com"))];
     network.add("P2", "192.0.2.222:5060", &["ss2.biloxi.example.com"], Element::Proxy(two));
     people(&mut network);
     (network, location)
@@ -58,7 +58,7 @@ pub fn add_replica(
     equip: &impl Fn(&mut Proxy),
 ) {
     let mut proxy = Proxy::new(&host_of(member), location);
-    proxy.domains = vec![("biloxi.example.com", "sip:ss2.biloxi.example.com")];
+    proxy.domains = vec![("biloxi.example.com", "sip:ss2.biloxi.example.com".to_owned())];
     proxy.alias = address.to_owned();
     proxy.home = Some("atlanta.example.com");
     equip(&mut proxy);
@@ -67,12 +67,12 @@ pub fn add_replica(
 }
 
 /// A pool of user agents, such as B2BUAs or applications, all of that name.
-pub fn applications(name: &'static str) -> Network {
-    let mut network = Network::new(&backends(&MEMBERS));
+pub fn applications(mix: Mix, name: &'static str) -> Network {
+    let mut network = Network::new(mix, &backends(&MEMBERS));
     for (_, address) in MEMBERS {
         let contact = format!("sip:{name}@{address}");
         let mut agent = Agent::new(name, address, &contact, &format!("sip:{name}@atlanta.example.com"));
-        agent.outbound = Some(pair::ROUTE.to_owned());
+        agent.outbound = Some(mix.backend_route().to_owned());
         network.add(name, address, &[], Element::Agent(agent));
     }
     people(&mut network);
@@ -87,7 +87,8 @@ fn people(network: &mut Network) {
     ];
     for (name, ip, host, aor) in people {
         let mut agent = Agent::new(name, &format!("{host}:5060"), &format!("sip:{name}@{ip}"), aor);
-        agent.outbound = Some(if name == "bob" { "<sip:192.0.2.222;lr>".to_owned() } else { pair::ROUTE.to_owned() });
+        let to_viaduct = network.mix.client_route();
+        agent.outbound = Some(if name == "bob" { "<sip:192.0.2.222;lr>" } else { to_viaduct }.to_owned());
         network.add(name, &format!("{ip}:5060"), &[host], Element::Agent(agent));
     }
 }
