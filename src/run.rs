@@ -8,14 +8,15 @@
 pub mod plan;
 pub mod sockets;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::balance::backend::BackendIndex;
 use crate::config::error::ConfigError;
@@ -70,6 +71,9 @@ impl From<ConfigError> for RunError {
 /// How long an answer of the admin listener may still take when the process ends.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
+/// How often connections are counted that are let end.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
 /// Runs until the operator ends it or a shard fails.
 pub fn run(settings: &Settings) -> Result<(), RunError> {
     let uring = settings.io != Choice::Poll;
@@ -82,8 +86,11 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let resolving = tokio::spawn(viaduct.resolver(settings).run());
         let outcome = viaduct.wait().await;
-        resolving.abort();
         viaduct.admin.ready.store(false, Ordering::Release);
+        if outcome.is_ok() {
+            viaduct.drain(Duration::from_secs(settings.streams.grace_s.into())).await;
+        }
+        resolving.abort();
         drop(stop_admin);
         viaduct.stop();
         // A client of the admin listener that never ends its request must not keep the process.
@@ -183,6 +190,28 @@ impl Viaduct {
                 Ok(())
             }
             _ = self.ended.recv() => Err(RunError::ShardEnded),
+        }
+    }
+
+    /// Accepts no more connections and lets those that there are go on, until clients and backends have closed theirs, the time
+    /// is over, the operator asks again, or a shard ends. Without connections it returns at once.
+    pub async fn drain(&mut self, grace: Duration) {
+        self.shards.iter().for_each(Running::stop_accepting);
+        let open = |shards: &[Running]| shards.iter().map(|shard| shard.cells.accepted_open()).sum::<u64>();
+        let connections = open(&self.shards);
+        if connections == 0 {
+            return;
+        }
+        tracing::info!(connections, grace_s = grace.as_secs(), "letting connections end");
+        let deadline = Instant::now() + grace;
+        // One for the whole wait: a signal that comes between two would be lost.
+        let mut again = pin!(signal::terminated());
+        while open(&self.shards) > 0 && Instant::now() < deadline {
+            tokio::select! {
+                () = sleep(DRAIN_LOOK) => {}
+                _ = &mut again => return,
+                _ = self.ended.recv() => return,
+            }
         }
     }
 

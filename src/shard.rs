@@ -83,6 +83,11 @@ impl Shard {
         Ok(turn)
     }
 
+    /// Accepts no more connections: later ones are refused. All else goes on.
+    pub fn stop_accepting(&mut self) {
+        self.engine.stop_accepting();
+    }
+
     /// Closes the sockets; their ports are free at once.
     pub fn close(self) {
         self.engine.close();

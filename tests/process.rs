@@ -116,7 +116,7 @@ fn it_tells_its_health_and_ends_when_told_even_while_a_client_dawdles() {
 #[test]
 fn it_listens_over_tcp_beside_udp_and_shares_neither_with_a_second_one() {
     let mut running = Running::start_with_tcp();
-    let _connections: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(running.sip).unwrap()).collect();
+    let connections: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(running.sip).unwrap()).collect();
     let begun = Instant::now();
     while sum(&get(running.admin, "/metrics"), "viaduct_shard_accepts_total{") < 3 {
         assert!(begun.elapsed() < Duration::from_secs(5), "they are not accepted");
@@ -128,9 +128,72 @@ fn it_listens_over_tcp_beside_udp_and_shares_neither_with_a_second_one() {
     let error = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(2));
     assert!(error.contains(&format!("`tcp://{}`: another program, perhaps a Viaduct, has it", running.sip)), "{error}");
+    drop(connections);
     running.terminate();
     assert!(running.ends_within(Duration::from_secs(5)), "it does not end");
     assert!(TcpStream::connect(running.sip).is_err(), "nobody listens");
+}
+
+#[test]
+fn told_to_end_it_lets_connections_go_on_until_they_are_closed_and_accepts_no_more() {
+    let mut running = Running::start_with_tcp();
+    let mut connection = TcpStream::connect(running.sip).unwrap();
+    let client = UdpSocket::bind("127.5.0.2:0").unwrap();
+    for limit in [client.set_read_timeout(Some(PATIENCE)), connection.set_read_timeout(Some(PATIENCE))] {
+        limit.unwrap();
+    }
+    connection.write_all(options(running.sip, "TCP").as_bytes()).unwrap();
+    assert!(read(&mut connection).starts_with("SIP/2.0 200 "));
+    running.terminate();
+    let begun = Instant::now();
+    while !get(running.admin, "/readyz").starts_with("HTTP/1.1 503") {
+        assert!(begun.elapsed() < PATIENCE, "it stays ready");
+    }
+    assert!(TcpStream::connect(running.sip).is_err(), "it accepts more connections");
+    connection.write_all(options(running.sip, "TCP").as_bytes()).unwrap();
+    assert!(read(&mut connection).starts_with("SIP/2.0 200 "), "a connection does not go on");
+    client.send_to(options(running.sip, "UDP").as_bytes(), running.sip).unwrap();
+    let mut buffer = [0; 2048];
+    let len = client.recv(&mut buffer).expect("datagrams go on");
+    assert!(buffer[..len].starts_with(b"SIP/2.0 200 "));
+    drop(connection);
+    assert!(running.ends_within(Duration::from_secs(5)), "nothing is open, and it does not end");
+}
+
+#[test]
+fn told_to_end_it_waits_no_longer_than_its_grace_and_no_longer_at_all_when_told_again() {
+    for (grace, again) in [("1", false), ("60", true)] {
+        let (sip, admin) = (free_tcp(), free_tcp());
+        let mut command = command(sip, admin);
+        command.env("VIADUCT_LISTEN", format!("udp://{sip},tcp://{sip}")).env("VIADUCT_GRACE_S", grace);
+        let mut running = Running::of(command, sip, admin);
+        let mut connection = TcpStream::connect(sip).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.write_all(options(sip, "TCP").as_bytes()).unwrap();
+        read(&mut connection);
+        running.terminate();
+        assert!(!running.ends_within(Duration::from_millis(500)), "a connection is open, and it ends");
+        if again {
+            running.terminate();
+        }
+        assert!(running.ends_within(Duration::from_secs(4)), "it does not end");
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn options(sip: SocketAddr, transport: &str) -> String {
+    format!(
+        "OPTIONS sip:{sip} SIP/2.0\r\nVia: SIP/2.0/{transport} 127.5.0.2:9;rport;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+         From: <sip:a@a>;tag=1\r\nTo: <sip:{sip}>\r\nCall-ID: 1@a\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// The next answer on a connection, as far as one read brings it.
+fn read(connection: &mut TcpStream) -> String {
+    let mut buffer = [0; 2048];
+    let len = connection.read(&mut buffer).expect("an answer");
+    String::from_utf8(buffer[..len].to_vec()).unwrap()
 }
 
 /// The values of a metric, over all labels, on a page of metrics.

@@ -159,6 +159,13 @@ impl ShardCells {
         opened.saturating_sub(ended)
     }
 
+    /// Connections that peers opened and that are open.
+    pub fn accepted_open(&self) -> u64 {
+        let places = Side::ALL.into_iter().flat_map(|side| Transport::ALL.map(|transport| (side, transport)));
+        let open = |(side, transport)| self.connections().open_count(side, transport, Direction::Accepted);
+        places.map(open).sum()
+    }
+
     /// Counts a connection that is open. Each is also counted once, later, by [`ShardCells::connection_ended`], with the same
     /// side, transport and direction; one that could not be opened is counted by both when that is known, so that what is
     /// open is always the one less the other.

@@ -50,9 +50,16 @@ pub struct Running {
     pub cells: Arc<ShardCells>,
     /// Why it does not run on io_uring though it was to, if possible.
     pub fallback: Option<Unavailable>,
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     doorbell: Doorbell,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What a shard has been told.
+#[derive(Debug, Default)]
+struct Orders {
+    stop: AtomicBool,
+    stop_accepting: AtomicBool,
 }
 
 /// Why a shard did not start.
@@ -80,30 +87,36 @@ type Started = Result<(Arc<ShardCells>, Option<Unavailable>), Unavailable>;
 /// Starts a shard; returns when its engine runs. The doorbell is the one that the plan's post office has for it. `ended` is
 /// called when the shard has ended, for whatever reason.
 pub fn start(plan: Plan, doorbell: Doorbell, ended: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
-    let stop = Arc::new(AtomicBool::new(false));
+    let orders = Arc::new(Orders::default());
     let (report, started) = bounded(1);
     let name = format!("shard-{}", plan.number);
     let body = {
-        let (doorbell, stop) = (doorbell.clone(), stop.clone());
+        let (doorbell, orders) = (doorbell.clone(), orders.clone());
         move || {
             let _on_end = OnEnd(Some(ended));
-            run(plan, &doorbell, &stop, &report);
+            run(plan, &doorbell, &orders, &report);
         }
     };
     let thread = Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
     let gone = |_| StartError::Thread(io::Error::other("it ended before it began"));
     let (cells, fallback) = started.recv().map_err(gone)?.map_err(StartError::Engine)?;
-    Ok(Running { cells, fallback, stop, doorbell, thread: Some(thread) })
+    Ok(Running { cells, fallback, orders, doorbell, thread: Some(thread) })
 }
 
 impl Running {
+    /// Has the shard accept no more connections. All else goes on.
+    pub fn stop_accepting(&self) {
+        self.orders.stop_accepting.store(true, Ordering::Release);
+        self.doorbell.ring();
+    }
+
     /// Ends the shard after the turn it is in. Returns when its sockets are closed; `false` where it had panicked.
     pub fn stop(mut self) -> bool {
         self.halt()
     }
 
     fn halt(&mut self) -> bool {
-        self.stop.store(true, Ordering::Release);
+        self.orders.stop.store(true, Ordering::Release);
         self.doorbell.ring();
         self.thread.take().is_none_or(|thread| thread.join().is_ok())
     }
@@ -115,7 +128,7 @@ impl Drop for Running {
     }
 }
 
-fn run(plan: Plan, doorbell: &Doorbell, stop: &AtomicBool, report: &Sender<Started>) {
+fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started>) {
     if let Some(core) = plan.core
         && !core_affinity::set_for_current(core)
     {
@@ -137,7 +150,12 @@ fn run(plan: Plan, doorbell: &Doorbell, stop: &AtomicBool, report: &Sender<Start
     };
     let mut shard = Shard::new(opened.engine, parts);
     let _ = report.send(Ok((cells, opened.fallback)));
-    while !stop.load(Ordering::Acquire) {
+    let mut accepts = true;
+    while !orders.stop.load(Ordering::Acquire) {
+        if accepts && orders.stop_accepting.load(Ordering::Acquire) {
+            shard.stop_accepting();
+            accepts = false;
+        }
         if let Err(error) = shard.turn(None) {
             tracing::error!(shard = plan.number, %error, "the shard's engine broke");
             break;
