@@ -157,6 +157,11 @@ impl StreamOptions {
     }
 }
 
+/// How much is received in one turn from all connections together, give or take what one brings at once: a few hundred
+/// messages. The rest waits in the sockets, which slows its senders down. Without a bound, a burst that a shard can read at
+/// once would be more than its send slots and queues hold, and the excess would be lost.
+pub(crate) const BYTES_A_TURN: u64 = 128 << 10;
+
 /// A slot's number has 24 bits in what the ring gives back with a completion; no process has as many descriptors.
 const CONNECTIONS_MAX: u32 = 1 << 20;
 

@@ -192,7 +192,8 @@ impl Uring {
     /// Waits only if all that there was to push has been pushed and no one has rung.
     fn wait(&mut self, timeout: Option<Duration>) -> Wait {
         let armed = self.bell.armed && self.receivers.iter().all(|receiver| receiver.armed);
-        let staged = self.output.datagrams.has_staged() || self.output.streams.has_listed();
+        let staged =
+            self.output.datagrams.has_staged() || self.output.streams.has_listed() || self.streams.has_undelivered();
         if timeout == Some(Duration::ZERO) || !armed || staged || !self.streams.is_ready() {
             return Wait::No;
         }

@@ -31,7 +31,7 @@ pub struct ConnectionRef {
 }
 
 /// A listener's place in the configuration: the same on every replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerIndex(pub u8);
 
 impl ListenerIndex {

@@ -79,7 +79,14 @@ pub(super) fn decide(
     match request.route(valid, &routing, &mut reason, draft) {
         Ok((verdict, named)) => (decision.verdict, decision.named) = (verdict, named),
         Err(Stopped::Refused(refusal)) => decision.verdict = request.refuse(&refusal, draft),
-        Err(Stopped::Unresolved(name)) => decision.named = Some(name),
+        Err(Stopped::Unresolved(name)) => {
+            decision.named = Some(name);
+            // Over UDP it is sent again, and by then the name is resolved; over a stream nobody sends it again.
+            if inbound.connection.is_some() {
+                let refusal = Refusal::because(Status::ServiceUnavailable, "Next Hop Is Being Resolved");
+                decision.verdict = request.refuse(&refusal, draft);
+            }
+        }
     }
     decision.trace = Some(routing.trace(reason));
     decision

@@ -1,6 +1,6 @@
 //! Where a request goes (§16.5, §16.6 items 6 and 7): one place, by the message and what is configured.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::balance::backend::BackendIndex;
 use crate::sip::Transport;
@@ -120,10 +120,19 @@ fn contact_instead(
     let is_usable = flow.connection.is_some()
         && reason == Reason::DialogFlow
         && transport_of(request, next).ok() == Some(listener.transport);
-    let is_reached = |ip: &IpAddr| !is_private(*ip) || is_private(flow.peer.ip());
-    let ip = parse_ip(next.host.of(request.inbound.bytes)).filter(|_| is_usable).filter(is_reached)?;
+    let host = next.parameters.maddr.unwrap_or(next.host);
+    let ip = parse_ip(host.of(request.inbound.bytes)).filter(|_| is_usable)?.to_canonical();
     let address = SocketAddr::new(ip, next.port_or_default());
-    (!request.snapshot.is_own_address(address, request.inbound)).then_some(address)
+    let is_ours = request.snapshot.is_own_address(address, request.inbound)
+        || request.snapshot.pool().by_address(address).is_some();
+    (!is_ours && is_near(ip, flow.peer.ip())).then_some(address)
+}
+
+/// Whether an address may be a client's that was seen at `seen_at`: one that means this machine, this link or this network
+/// means another machine to a client that is not on it.
+fn is_near(ip: IpAddr, seen_at: IpAddr) -> bool {
+    let is_nowhere = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !is_nowhere && ip.is_loopback() == seen_at.is_loopback() && (!is_private(ip) || is_private(seen_at))
 }
 
 /// Whether a backend's request is meant for Viaduct itself: it is balanced as if it came from a client.

@@ -5,7 +5,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::frame::spare::SpareBuffers;
 use crate::frame::stream::Framer;
 use crate::io::{ConnectionId, Streams};
 use crate::metrics::connections::{Direction, Ended};
@@ -96,10 +95,9 @@ impl Connections {
         self.slots.get_mut(id.slot())?.as_deref_mut().filter(|connection| connection.id == id)
     }
 
-    /// Lets one go.
-    pub(super) fn remove(&mut self, id: ConnectionId, spare: &mut SpareBuffers) -> Option<Box<Connection>> {
-        let mut gone = self.slots.get_mut(id.slot())?.take_if(|connection| connection.id == id)?;
-        gone.framer.close(spare);
+    /// Lets one go. Its framer is the caller's to close.
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let gone = self.slots.get_mut(id.slot())?.take_if(|connection| connection.id == id)?;
         self.len -= 1;
         Some(gone)
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::io::{ConnectionId, NotQueued, Outbox, Output, Transmit};
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
-use crate::metrics::connections::{Direction, Ended};
-use crate::proxy::inbound::{ConnectionRef, ListenerIndex};
+use crate::metrics::connections::Ended;
+use crate::proxy::inbound::{ConnectionRef, ListenerIndex, Side};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::verdict::NextHop;
 use crate::sip::Transport;
@@ -198,8 +198,8 @@ impl Delivery {
         self.post.remind(self.number);
     }
 
-    /// Sends on a connection of this shard. One whose peer reads too slowly is ended, if the peer opened it; to a backend
-    /// that is slow for a moment others' calls are under way.
+    /// Sends on a connection of this shard. A client that reads too slowly loses it; to a backend that is slow for a
+    /// moment others' calls are under way.
     fn send_on(
         &mut self,
         id: ConnectionId,
@@ -222,7 +222,7 @@ impl Delivery {
         if refused != NotQueued::QueueFull {
             return Err(Undelivered::Gone);
         }
-        if self.connections.get_mut(id).is_some_and(|connection| connection.direction() == Direction::Accepted) {
+        if self.connections.get_mut(id).is_some_and(|connection| connection.side == Side::Client) {
             self.connections.abort(id, Ended::QueueFull, now_us, &mut out.streams);
         }
         Err(Undelivered::NoRoom(Dropped::QueueFull))
@@ -237,7 +237,7 @@ impl Delivery {
         now_us: u64,
         out: &mut Output,
     ) -> Result<(), Undelivered> {
-        let route = Route { to, lane: shipment.lane };
+        let route = Route { to, listener: shipment.hop.listener, lane: shipment.lane };
         match self.dialed.find(route, now_us) {
             Found::Open(connection) => match self.send_on(connection, shipment, now_us, out) {
                 // It is about to end, and its end will be told; what comes meanwhile opens another.

@@ -9,11 +9,14 @@ use ahash::AHashMap;
 
 use crate::io::ConnectionId;
 use crate::metrics::cells::SentTag;
+use crate::proxy::inbound::ListenerIndex;
 
 /// Where a connection leads, and which of several to the same place it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     pub(super) to: SocketAddr,
+    /// The listener by which what goes there is said to leave.
+    pub(super) listener: ListenerIndex,
     pub(super) lane: u8,
 }
 
@@ -53,8 +56,8 @@ enum Dial {
 }
 
 /// The most messages that wait for one connection, and the most bytes of them.
-const WAITING_MAX: usize = 256;
-const WAITING_BYTES_MAX: usize = 256 << 10;
+const WAITING_MAX: usize = 2048;
+const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// The same for all of a shard's.
 const ALL_WAITING_BYTES_MAX: usize = 16 << 20;
@@ -157,7 +160,11 @@ mod tests {
     use crate::proxy::verdict::MessageKind;
     use crate::sip::Transport;
 
-    const ROUTE: Route = Route { to: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1), lane: 0 };
+    const ROUTE: Route = Route {
+        to: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1),
+        listener: ListenerIndex(0),
+        lane: 0,
+    };
 
     fn message(bytes: usize) -> Waiting {
         Waiting { bytes: vec![0; bytes], tag: SentTag::forwarded(Side::Backend, Transport::Tcp, MessageKind::Unread) }

@@ -35,8 +35,8 @@ pub(super) struct Worker {
     pub(super) cells: Arc<ShardCells>,
     pub(super) delivery: Delivery,
     scratch: Scratch,
-    /// The parts of messages that are split over receives.
-    spare: SpareBuffers,
+    /// The parts of messages that are split over receives, by side: clients cannot use up the backends' room.
+    spare: [SpareBuffers; 2],
     /// Where a request is written out that could not be delivered, to be answered.
     undelivered: Box<[u8]>,
     /// Spreads calls over the connections to one backend. It chooses nothing that another process would have to know.
@@ -46,7 +46,7 @@ pub(super) struct Worker {
 }
 
 /// The most parcels of other shards that are sent in one turn.
-const PARCELS_A_TURN: usize = 256;
+const PARCELS_A_TURN: usize = 2048;
 
 /// The longest message: as long as a datagram can be. Our own text comes on top.
 const UNDELIVERED_BYTES: usize = 65_535 + 4096;
@@ -69,7 +69,7 @@ impl Worker {
             cells,
             delivery,
             scratch: Scratch::default(),
-            spare: SpareBuffers::new(SpareLimits::default()),
+            spare: [(); 2].map(|()| SpareBuffers::new(SpareLimits::default())),
             undelivered: vec![0; UNDELIVERED_BYTES].into(),
             lanes: ahash::RandomState::new(),
             now_us: None,
@@ -164,21 +164,26 @@ impl Handler for Worker {
                 self.not_sent(&bytes, undelivered, out);
             }
         }
+        // The engine may tell this before it waits.
+        self.begin_turn();
     }
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8], out: &mut Output) {
         let now_us = self.now_us();
         let Some(connection) = self.delivery.connections.get_mut(id) else { return };
         connection.heard_us = now_us;
-        let (peer, listener, local) = (connection.peer, connection.listener, connection.local);
+        let (side, peer, listener, local) = (connection.side, connection.peer, connection.listener, connection.local);
         let mut framer = std::mem::take(&mut connection.framer);
         // Taken out while it lends a message, so that everything else may be used for that.
         let empty = SpareBuffers::new(SpareLimits { held_bytes: 0, kept_buffers: 0 });
-        let mut spare = std::mem::replace(&mut self.spare, empty);
+        let mut spare = std::mem::replace(&mut self.spare[side.index()], empty);
         let name = Some(self.delivery.name(id));
         let limits = self.delivery.policy.limits;
         let mut input = bytes;
+        let mut since_us = None;
         while let Some(frame) = framer.next(&mut input, limits, &mut spare) {
+            // What is incomplete in the end began after this.
+            since_us = Some(now_us);
             let inbound = |bytes| Inbound { bytes, peer, listener, local, connection: name, now_us };
             match frame {
                 Ok(Frame::Message(message)) => self.message(&inbound(message), self.delivery.transport(listener), out),
@@ -186,13 +191,14 @@ impl Handler for Worker {
                 Err(error) => self.unframed(id, &error, inbound(error.head.unwrap_or_default()), out),
             }
         }
-        self.spare = spare;
+        self.spare[side.index()] = spare;
         match self.delivery.connections.get_mut(id) {
             Some(connection) => {
-                let begun_us = framer.is_mid_message().then(|| connection.begun_us.unwrap_or(now_us));
+                let since_us = since_us.or(connection.begun_us).unwrap_or(now_us);
+                let begun_us = framer.is_mid_message().then_some(since_us);
                 (connection.framer, connection.begun_us) = (framer, begun_us);
             }
-            None => framer.close(&mut self.spare),
+            None => framer.close(&mut self.spare[side.index()]),
         }
     }
 
@@ -203,7 +209,7 @@ impl Handler for Worker {
 
     fn closed(&mut self, id: ConnectionId, why: Closed, out: &mut Output) {
         let now_us = self.now_us();
-        let Some(gone) = self.delivery.connections.remove(id, &mut self.spare) else { return };
+        let Some(mut gone) = self.delivery.connections.remove(id) else { return };
         let ended = gone.ending.map_or(ended_by(why), |(ended, _)| ended);
         let transport = self.delivery.transport(gone.listener);
         if gone.local.is_none() {
@@ -211,10 +217,16 @@ impl Handler for Worker {
             self.cells.connection_opened(gone.side, transport, gone.direction());
         }
         self.cells.connection_ended(gone.side, transport, gone.direction(), ended);
+        if gone.framer.is_mid_message() {
+            self.cells.received(gone.side, transport, MessageKind::Unread);
+            self.cells.dropped(Dropped::Framing);
+        }
+        gone.framer.close(&mut self.spare[gone.side.index()]);
         let waiting = gone.route.map(|route| self.delivery.dialed.ended(route, id, now_us)).unwrap_or_default();
         for Waiting { bytes, .. } in waiting {
             self.not_sent(&bytes, Undelivered::NoConnection, out);
         }
+        self.begin_turn();
     }
 }
 
@@ -241,7 +253,7 @@ impl Worker {
         match decision.verdict {
             Verdict::Forward { hop, to, backend } => {
                 let tag = SentTag::forwarded(to, self.delivery.transport(hop.listener), decision.kind);
-                if self.send(inbound, hop, tag, out)
+                if self.send(inbound, hop, (tag, backend.is_some()), out)
                     && let Some(backend) = backend
                 {
                     self.cells.backend_request(backend);
@@ -252,7 +264,7 @@ impl Worker {
                     self.cells.fault(fault);
                 }
                 let tag = SentTag::answered(decision.side, self.delivery.transport(hop.listener), status);
-                let _ = self.send(inbound, hop, tag, out);
+                let _ = self.send(inbound, hop, (tag, false), out);
             }
             Verdict::Absorb(reason) => self.cells.absorbed(reason),
             Verdict::Drop(reason) => {
@@ -267,20 +279,29 @@ impl Worker {
     /// Has the name that the message goes by resolved, or kept as one in use.
     fn ask(&mut self, decision: &Decision, inbound: &Inbound<'_>) {
         let Some(name) = decision.named.and_then(|wanted| wanted.name(inbound.bytes)) else { return };
-        let is_unknown = decision.verdict == Verdict::Drop(DropReason::NameBeingResolved);
+        // Over a stream the request is answered, since nobody sends it again.
+        let is_answered = matches!(decision.verdict, Verdict::Answer { status: Status::ServiceUnavailable, .. });
+        let is_unknown = is_answered || decision.verdict == Verdict::Drop(DropReason::NameBeingResolved);
         if !self.asker.ask(name, is_unknown) {
             self.cells.name_not_asked();
         }
     }
 
     /// Sends the draft. `false` where it was not sent, which has been counted, and answered where it could be.
-    fn send(&mut self, inbound: &Inbound<'_>, hop: NextHop, tag: SentTag, out: &mut Output) -> bool {
-        let lane = self.lane(inbound.bytes);
+    fn send(
+        &mut self,
+        inbound: &Inbound<'_>,
+        hop: NextHop,
+        (tag, is_to_member): (SentTag, bool),
+        out: &mut Output,
+    ) -> bool {
+        let lane = if is_to_member { self.lane(inbound.bytes) } else { 0 };
         let content = Content::Draft(&self.scratch.draft, inbound.bytes);
         let shipment = Shipment { content, hop, tag, lane };
         let sent = self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out);
         let Err(undelivered) = sent else { return true };
-        if let Undelivered::NoRoom(dropped) = undelivered {
+        if let (Undelivered::NoRoom(dropped), None) = (undelivered, inbound.connection) {
+            // Whoever sent it by a datagram sends it again.
             self.cells.dropped(dropped);
             return false;
         }
@@ -302,7 +323,8 @@ impl Worker {
     /// Answers a request that could not be delivered, or counts what it was as dropped.
     fn not_sent(&mut self, forwarded: &[u8], undelivered: Undelivered, out: &mut Output) {
         let (status, dropped) = match undelivered {
-            Undelivered::NoRoom(dropped) => return self.cells.dropped(dropped),
+            Undelivered::NoRoom(Dropped::TooLong) => (Status::MessageTooLarge, Dropped::TooLong),
+            Undelivered::NoRoom(dropped) => (Status::ServiceUnavailable, dropped),
             Undelivered::Gone => (Status::FlowFailed, Dropped::ConnectionGone),
             Undelivered::NoConnection => (Status::ServiceUnavailable, Dropped::NoConnection),
         };

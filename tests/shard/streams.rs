@@ -228,6 +228,71 @@ fn silent_and_slow_connections_are_closed_in_time() {
     });
 }
 
+#[test]
+fn a_burst_of_many_clients_is_carried_whole() {
+    on_each_engine(|choice| {
+        const CLIENTS: usize = 32;
+        const EACH: usize = 150;
+        let mut scene = Scene::open(choice, 1, Transport::Tcp);
+        let mut clients: Vec<Peer> = (0..CLIENTS).map(|_| scene.client(0)).collect();
+        clients[0].send(&request("OPTIONS", "first", ""));
+        let mut backend = scene.backend_connection();
+        scene.message(&mut backend);
+        for (client, peer) in clients.iter_mut().enumerate() {
+            let burst: String = (0..EACH).map(|n| request("OPTIONS", &format!("{client}-{n}"), "")).collect();
+            peer.send(&burst);
+        }
+        let begun = Instant::now();
+        let mut came = 0;
+        while came < CLIENTS * EACH * 9 / 10 && begun.elapsed() < PATIENCE {
+            scene.turn();
+            backend.take();
+            came += backend.read.matches("OPTIONS sip:").count();
+            backend.read.clear();
+        }
+        // A first line that two reads divide is not counted here; each message is, by the sum.
+        assert_eq!(scene.dropped(Dropped::QueueFull), 0);
+        scene.assert_sum(1 + (CLIENTS * EACH) as u64);
+        assert_eq!(scene.dropped(Dropped::NoConnection), 0);
+        assert!(came > CLIENTS * EACH / 2, "{came}");
+    });
+}
+
+#[test]
+fn a_connection_whose_every_receive_ends_in_a_message_is_not_slow() {
+    on_each_engine(|choice| {
+        let policy = ConnectionPolicy { message: Duration::from_millis(200), ..ConnectionPolicy::default() };
+        let mut scene = Scene::with(choice, 1, Transport::Udp, policy);
+        let mut client = scene.client(0);
+        let requests: Vec<String> = (0..30).map(|n| request("OPTIONS", &format!("{n}"), "")).collect();
+        let all = requests.concat();
+        let cut = requests[0].len() / 2;
+        client.send(&all[..cut]);
+        for n in 0..29 {
+            let from = cut + n * requests[0].len();
+            client.send(&all[from..(from + requests[0].len()).min(all.len())]);
+            scene.turn();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        scene.settle();
+        assert_eq!(scene.connections(), 1);
+    });
+}
+
+#[test]
+fn a_message_that_its_connection_does_not_finish_is_counted() {
+    on_each_engine(|choice| {
+        let mut scene = Scene::open(choice, 1, Transport::Udp);
+        let mut client = scene.client(0);
+        client.send("OPTIONS sip:b@b.example SIP/2.0\r\nVia:");
+        scene.settle();
+        drop(client);
+        scene.settle();
+        assert_eq!(scene.dropped(Dropped::Framing), 1);
+        scene.assert_sum(1);
+    });
+}
+
 const STEP: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -5,13 +5,14 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
 use super::epoll;
 use crate::io::region::Region;
-use crate::io::streams::{self, Closed, Connection, ConnectionId, Pause, Phase};
+use crate::io::streams::{self, BYTES_A_TURN, Closed, Connection, ConnectionId, Pause, Phase};
 use crate::io::{Handler, Output, StreamOptions, Turn};
 
 /// An epoll instance, the listeners it watches, and the memory to receive into.
@@ -21,6 +22,8 @@ pub(super) struct Driver {
     listeners: Vec<Listener>,
     pause: Pause,
     events: Vec<libc::epoll_event>,
+    /// Which of the events come next, of those that a turn had no room for.
+    left: Range<usize>,
     memory: Region,
     bytes: usize,
 }
@@ -47,6 +50,7 @@ impl Driver {
             listeners: listeners.iter().map(unwatched).collect(),
             pause: Pause::default(),
             events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX],
+            left: 0..0,
             memory: Region::zeroed(bytes)?,
             bytes,
         })
@@ -90,7 +94,13 @@ impl Driver {
         output: &mut Output,
         turn: &mut Turn,
     ) -> io::Result<()> {
-        for index in 0..self.ready()? {
+        if self.left.is_empty() {
+            self.left = 0..self.ready()?;
+        }
+        // What is left over is taken up by the next turn where this one ended: asked anew, the kernel would name the
+        // same ones first.
+        while turn.stream_bytes < BYTES_A_TURN {
+            let Some(index) = self.left.next() else { break };
             let libc::epoll_event { events, u64: token } = self.events[index];
             turn.completions += 1;
             match token & LISTENER {

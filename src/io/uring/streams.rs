@@ -19,7 +19,7 @@ use super::files::{File, Files};
 use super::operation::{Operation, StreamOperation};
 use super::push;
 use super::ring::{Ring, STREAM_SUBMISSIONS_MAX};
-use crate::io::streams::{self, Closed, Connection, ConnectionId, Pause, Phase};
+use crate::io::streams::{self, BYTES_A_TURN, Closed, Connection, ConnectionId, Pause, Phase};
 use crate::io::{Handler, Output, StreamOptions, Turn, Unavailable};
 
 /// Listeners, receive buffers, and what has completed.
@@ -117,18 +117,29 @@ impl Driver {
         self.events.push(Event { operation, result: entry.result(), more, buffer });
     }
 
-    /// Tells the handler what has completed, and gives the buffers back.
+    /// Whether something has been received that a turn had no room for.
+    pub(super) fn has_undelivered(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Tells the handler what has completed, and gives the buffers back. What was received beyond a turn's bound is left for
+    /// the next one, in its order.
     pub(super) fn deliver(&mut self, handler: &mut impl Handler, output: &mut Output, turn: &mut Turn) {
         let mut events = mem::take(&mut self.events);
-        for event in events.drain(..) {
+        events.retain(|event| {
+            let is_receive = matches!(event.operation, StreamOperation::Receive(_));
+            if is_receive && turn.stream_bytes >= BYTES_A_TURN {
+                return true;
+            }
             match event.operation {
-                StreamOperation::Accept(listener) => self.accepted(listener, &event, handler, output, turn),
-                StreamOperation::Receive(id) => self.received(id, &event, handler, output, turn),
+                StreamOperation::Accept(listener) => self.accepted(listener, event, handler, output, turn),
+                StreamOperation::Receive(id) => self.received(id, event, handler, output, turn),
                 StreamOperation::Send(id) => sent(id, event.result, handler, output),
                 StreamOperation::Connect(id) => connected(id, event.result, handler, output),
                 StreamOperation::Cancel => {}
             }
-        }
+            false
+        });
         self.events = events;
         self.buffers.publish();
     }
