@@ -25,7 +25,7 @@ fn a_datagram_is_echoed_over_ipv4_and_ipv6() {
             bench.run_until(|log| log.outcomes.len() == 1);
             let arrival = &bench.log.arrivals[0];
             assert_eq!(arrival.peer, client.local_addr().unwrap());
-            assert_eq!(arrival.local, Some(bench.addresses[0].ip()));
+            assert_eq!(arrival.local, None, "the socket has one address");
             assert_eq!(receive(&client), (b"hello".to_vec(), bench.addresses[0]));
         }
     });
