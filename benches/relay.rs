@@ -1,5 +1,6 @@
-//! What a message costs as the whole process forwards it: Viaduct beside a forwarder that parses nothing, which is the
-//! floor, and beside Kamailio, where that is installed. The same traffic for all, in one run, interleaved and shuffled.
+//! What a message costs as the whole process forwards it, over UDP and over TCP: Viaduct beside a forwarder that parses nothing,
+//! which is the floor, and beside Kamailio, and over TCP nginx, where they are installed. The same traffic for all, in one
+//! run, interleaved and shuffled.
 //!
 //! Throughput looked better as a measure, since it is what is bought. On a machine whose generator shares its cores
 //! with the device it measures both; CPU time a message is the device's own.
@@ -16,18 +17,27 @@ use std::{env, fs, process};
 use clap::{Args, Parser, Subcommand};
 
 use device::Device;
-use load::Load;
+use line::Transport;
+use load::{Load, Width};
 use report::{Limits, Report, Run};
 use traffic::Traffic;
 
+#[path = "relay/agents.rs"]
+mod agents;
 #[path = "relay/device.rs"]
 mod device;
+#[path = "relay/ends.rs"]
+mod ends;
 #[path = "relay/forwarder.rs"]
 mod forwarder;
 #[path = "relay/kamailio.rs"]
 mod kamailio;
+#[path = "relay/line.rs"]
+mod line;
 #[path = "relay/load.rs"]
 mod load;
+#[path = "relay/nginx.rs"]
+mod nginx;
 #[path = "relay/report.rs"]
 mod report;
 mod statistics;
@@ -35,7 +45,7 @@ mod statistics;
 mod traffic;
 
 #[derive(Parser)]
-#[command(about = "CPU time a message of Viaduct, a raw forwarder and Kamailio")]
+#[command(about = "CPU time a message of Viaduct, a raw forwarder, Kamailio and nginx")]
 struct CommandLine {
     #[command(subcommand)]
     part: Option<Part>,
@@ -54,18 +64,30 @@ struct BenchOptions {
     /// How many exchanges are under way at once
     #[arg(long, default_value_t = 256)]
     window: u16,
+    /// The transports, each measured by itself
+    #[arg(long, value_delimiter = ',', default_value = "udp,tcp")]
+    transport: Vec<Transport>,
+    /// How many connections the clients have over TCP; each carries its part of the window
+    #[arg(long, default_value_t = 16)]
+    connections: u16,
+    /// The devices; where none is named, all that can run here
+    #[arg(long, value_delimiter = ',')]
+    device: Vec<Device>,
     /// The kinds of traffic
     #[arg(long, value_delimiter = ',', default_value = "options,mix")]
     traffic: Vec<Traffic>,
     /// The first of the ports that are used: of each device, of the clients and of the backends
     #[arg(long, default_value_t = 7100)]
     port: u16,
-    /// The most CPU time a message that Viaduct may take, relative to the raw forwarder
+    /// The most CPU time a message that Viaduct may take over UDP, relative to the raw forwarder
     #[arg(long)]
     max_ratio_raw: Option<f64>,
     /// The same, relative to Kamailio
     #[arg(long)]
     max_ratio_kamailio: Option<f64>,
+    /// The same over TCP
+    #[arg(long)]
+    max_ratio_kamailio_tcp: Option<f64>,
     /// What cargo says to every bench
     #[arg(long, hide = true)]
     bench: bool,
@@ -75,7 +97,7 @@ struct BenchOptions {
 enum Part {
     /// Be the raw forwarder
     #[command(hide = true)]
-    Forwarder { listen: SocketAddr, backends: Vec<SocketAddr> },
+    Forwarder { transport: Transport, listen: SocketAddr, backends: Vec<SocketAddr> },
     /// Run a program on one core
     #[command(hide = true)]
     HeldTo {
@@ -88,7 +110,9 @@ enum Part {
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     let outcome = match line.part {
-        Some(Part::Forwarder { listen, backends }) => forwarder::run(listen, backends).map(|()| Vec::new()),
+        Some(Part::Forwarder { transport, listen, backends }) => {
+            forwarder::run(transport, listen, backends).map(|()| Vec::new())
+        }
         Some(Part::HeldTo { core, program }) => Err(device::become_held_to(core, &program)),
         None => bench(&line.options),
     };
@@ -99,18 +123,33 @@ fn main() -> ExitCode {
 
 /// Runs all and prints; gives what of the limits is not kept.
 fn bench(options: &BenchOptions) -> Result<Vec<String>, String> {
-    let bench = Bench::new(options)?;
-    let devices = Device::available();
-    Report::print_circumstances(options.runs, &bench.cores);
-    let report = Report(bench.run(&devices)?);
-    options.traffic.iter().for_each(|traffic| report.print(*traffic, &devices));
-    let limits = Limits { to_raw: options.max_ratio_raw, to_kamailio: options.max_ratio_kamailio };
-    Ok(options.traffic.iter().flat_map(|traffic| report.broken(*traffic, limits)).collect())
+    let cores: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    Report::print_circumstances(options.runs, &cores);
+    let mut broken = Vec::new();
+    for transport in options.transport.iter().copied() {
+        let mut devices = Device::available(transport);
+        devices.retain(|device| options.device.is_empty() || options.device.contains(device));
+        let report = Report { transport, runs: Bench::new(options, transport, &cores)?.run(&devices)? };
+        options.traffic.iter().for_each(|traffic| report.print(*traffic, &devices));
+        let limits = options.limits(transport);
+        broken.extend(options.traffic.iter().flat_map(|traffic| report.broken(*traffic, &devices, limits)));
+    }
+    Ok(broken)
+}
+
+impl BenchOptions {
+    fn limits(&self, transport: Transport) -> Limits {
+        match transport {
+            Transport::Udp => Limits { to_raw: self.max_ratio_raw, to_kamailio: self.max_ratio_kamailio },
+            Transport::Tcp => Limits { to_raw: None, to_kamailio: self.max_ratio_kamailio_tcp },
+        }
+    }
 }
 
 struct Bench<'a> {
     options: &'a BenchOptions,
-    cores: Vec<usize>,
+    transport: Transport,
+    cores: &'a [usize],
     backends: Vec<SocketAddr>,
     directory: Directory,
 }
@@ -119,10 +158,13 @@ struct Bench<'a> {
 const WARM_UP: Duration = Duration::from_millis(150);
 
 impl<'a> Bench<'a> {
-    fn new(options: &'a BenchOptions) -> Result<Self, String> {
-        let cores = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
-        let backends = (11..14).map(|host| SocketAddr::from(([127, 0, 0, host], options.port + 11))).collect();
-        Ok(Bench { options, cores, backends, directory: Directory::new()? })
+    fn new(options: &'a BenchOptions, transport: Transport, cores: &'a [usize]) -> Result<Self, String> {
+        let hosts = match transport {
+            Transport::Udp => 11..14,
+            Transport::Tcp => 11..15,
+        };
+        let backends = hosts.map(|host| SocketAddr::from(([127, 0, 0, host], options.port + 11))).collect();
+        Ok(Bench { options, transport, cores, backends, directory: Directory::new()? })
     }
 
     /// The device has the first core, clients and backends the second; with one core nobody is held to any.
@@ -135,7 +177,8 @@ impl<'a> Bench<'a> {
         if let Some(core) = self.cores.get(1) {
             core_affinity::set_for_current(core_affinity::CoreId { id: *core });
         }
-        let mut load = Load::open(client, &self.backends, self.options.window)?;
+        let width = Width { window: self.options.window, connections: self.options.connections };
+        let mut load = Load::open(self.transport, client, &self.backends, width)?;
         let pairs =
             self.options.traffic.iter().flat_map(|traffic| devices.iter().map(move |device| (*device, *traffic)));
         let mut order: Vec<_> = pairs.collect();
@@ -151,7 +194,7 @@ impl<'a> Bench<'a> {
 
     fn measure(&self, load: &mut Load, device: Device, traffic: Traffic) -> Result<Run, String> {
         let listen = SocketAddr::from(([127, 0, 0, 1], self.options.port + device as u16));
-        let running = device.start(self.device_core(), listen, &self.backends, &self.directory.0)?;
+        let running = device.start(self.transport, self.device_core(), listen, &self.backends, &self.directory.0)?;
         if !load.wait_for(listen) {
             return Err(format!("{} forwards nothing", device.label()));
         }

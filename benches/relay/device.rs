@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
-use crate::kamailio;
+use crate::line::Transport;
+use crate::{kamailio, nginx};
 
 /// A program that stands between clients and backends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[allow(missing_docs)]
 pub enum Device {
     /// The forwarder that parses nothing, on the poll engine.
@@ -21,14 +22,25 @@ pub enum Device {
     ViaductPoll,
     /// Kamailio's dispatcher, stateless.
     Kamailio,
+    /// nginx, which forwards connections and knows nothing of SIP.
+    Nginx,
 }
 
 impl Device {
-    /// All that can run here: Kamailio only where it is installed.
-    pub fn available() -> Vec<Device> {
+    /// All that can run here with that transport: Kamailio and nginx only where they are installed.
+    pub fn available(transport: Transport) -> Vec<Device> {
         let mut devices = vec![Device::Raw, Device::Viaduct, Device::ViaductPoll];
+        devices.extend(nginx::version().filter(|_| transport == Transport::Tcp).map(|_| Device::Nginx));
         devices.extend(kamailio::version().map(|_| Device::Kamailio));
         devices
+    }
+
+    /// Those that the others are compared with, with what stands over the ratios.
+    pub fn baselines(transport: Transport) -> &'static [(Device, &'static str)] {
+        match transport {
+            Transport::Udp => &[(Device::Raw, "x raw"), (Device::Kamailio, "x kamail.")],
+            Transport::Tcp => &[(Device::Raw, "x raw"), (Device::Nginx, "x nginx"), (Device::Kamailio, "x kamail.")],
+        }
     }
 
     /// As printed.
@@ -38,12 +50,14 @@ impl Device {
             Device::Viaduct => "viaduct",
             Device::ViaductPoll => "viaduct, poll",
             Device::Kamailio => "kamailio",
+            Device::Nginx => "nginx stream",
         }
     }
 
     /// Starts it on `core`. `directory` is for what it needs in files.
     pub fn start(
         self,
+        transport: Transport,
         core: Option<usize>,
         listen: SocketAddr,
         backends: &[SocketAddr],
@@ -52,16 +66,19 @@ impl Device {
         let mut command = held_to(core)?;
         match self {
             Device::Raw => {
-                command.arg(own_path()?).arg("forwarder").arg(listen.to_string());
+                command.arg(own_path()?).arg("forwarder").arg(transport.scheme()).arg(listen.to_string());
                 command.args(backends.iter().map(SocketAddr::to_string));
             }
             Device::Viaduct | Device::ViaductPoll => {
                 command.arg(env!("CARGO_BIN_EXE_viaduct"));
-                command.envs(viaduct_settings(listen, backends));
+                command.envs(viaduct_settings(transport, listen, backends));
                 command.env("VIADUCT_IO", if self == Device::Viaduct { "auto" } else { "poll" });
             }
             Device::Kamailio => {
-                command.args(kamailio::command_line(listen, backends, directory)?);
+                command.args(kamailio::command_line(transport, listen, backends, directory)?);
+            }
+            Device::Nginx => {
+                command.args(nginx::command_line(listen, backends, directory)?);
             }
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -93,10 +110,11 @@ fn own_path() -> Result<std::path::PathBuf, String> {
     env::current_exe().map_err(|error| format!("the path of this program: {error}"))
 }
 
-fn viaduct_settings(listen: SocketAddr, backends: &[SocketAddr]) -> [(&'static str, String); 6] {
-    let backends: Vec<String> = backends.iter().map(|address| format!("udp://{address}")).collect();
+fn viaduct_settings(transport: Transport, listen: SocketAddr, backends: &[SocketAddr]) -> [(&'static str, String); 6] {
+    let scheme = transport.scheme();
+    let backends: Vec<String> = backends.iter().map(|address| format!("{scheme}://{address}")).collect();
     [
-        ("VIADUCT_LISTEN", format!("udp://{listen}")),
+        ("VIADUCT_LISTEN", format!("{scheme}://{listen}")),
         ("VIADUCT_BACKENDS", backends.join(",")),
         ("VIADUCT_SECRET", "0123456789abcdef".to_owned()),
         ("VIADUCT_SHARDS", "1".to_owned()),

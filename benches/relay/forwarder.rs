@@ -1,22 +1,34 @@
-//! The floor: a forwarder that receives and sends as Viaduct does and reads nothing but line ends.
+//! The floor: a forwarder that receives and sends as Viaduct does and reads nothing but line ends; over TCP not even those.
 //!
 //! It puts a Via of a fixed text under the first line of a request and gives requests to the backends in turn; of a
-//! response it takes the line under the first away and sends it to the client that it has seen last.
+//! response it takes the line under the first away and sends it to the client that it has seen last. Connections it
+//! gives to the backends in turn, and passes on what they bring.
 
 use std::net::SocketAddr;
 
-use viaduct::io::socket::{SocketOptions, open_udp};
-use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError, Sockets, Transmit};
+use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
+use viaduct::io::{
+    Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError,
+    Sockets, Transmit,
+};
+
+use crate::line::Transport;
 
 /// Forwards until it is ended from outside.
-pub fn run(listen: SocketAddr, backends: Vec<SocketAddr>) -> Result<(), String> {
-    let options = SocketOptions { receive_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20 };
-    let socket = open_udp(listen, &options).map_err(|error| format!("{listen}: {error}"))?;
+pub fn run(transport: Transport, listen: SocketAddr, backends: Vec<SocketAddr>) -> Result<(), String> {
+    let sockets = match transport {
+        Transport::Udp => {
+            let options = SocketOptions { receive_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20 };
+            open_udp(listen, &options).map(|socket| Sockets { datagrams: vec![socket], ..Sockets::default() })
+        }
+        Transport::Tcp => open_tcp(listen, &StreamSocketOptions::default())
+            .map(|socket| Sockets { listeners: vec![socket], ..Sockets::default() }),
+    };
+    let sockets = sockets.map_err(|error| format!("{listen}: {error}"))?;
     let doorbell = Doorbell::new().map_err(|error| error.to_string())?;
-    let sockets = Sockets { datagrams: vec![socket], ..Sockets::default() };
     let opened = Engine::open(Choice::Poll, sockets, &Options::default(), &doorbell);
     let mut engine = opened.map_err(|error| error.to_string())?.engine;
-    let mut forwarder = Forwarder { backends, next: 0, client: listen };
+    let mut forwarder = Forwarder { backends, next: 0, client: listen, others: Vec::new() };
     loop {
         engine.turn(&mut forwarder, None).map_err(|error| error.to_string())?;
     }
@@ -26,6 +38,8 @@ struct Forwarder {
     backends: Vec<SocketAddr>,
     next: usize,
     client: SocketAddr,
+    /// For each connection, by the engine's slots, the one that what it brings goes to.
+    others: Vec<Option<ConnectionId>>,
 }
 
 /// About as long as the Via that Viaduct writes and what it adds to the one below.
@@ -43,14 +57,55 @@ impl Handler for Forwarder {
             return send(outbox, [first_line, b"", &rest[via_end..]], self.client);
         }
         self.client = datagram.peer;
-        self.next = (self.next + 1) % self.backends.len();
-        send(outbox, [first_line, VIA, rest], self.backends[self.next]);
+        let backend = self.next_backend();
+        send(outbox, [first_line, VIA, rest], backend);
     }
 
     fn sent(&mut self, _tag: u16) {}
 
     fn send_failed(&mut self, _tag: u16, error: SendError) {
         eprintln!("the forwarder could not send: {error:?}");
+    }
+
+    fn accepted(&mut self, accepted: Accepted, out: &mut Output) {
+        let backend = self.next_backend();
+        match out.streams.connect(backend, None) {
+            Ok(other) => self.join(accepted.connection, other),
+            Err(_) => out.streams.abort(accepted.connection),
+        }
+    }
+
+    fn received(&mut self, connection: ConnectionId, bytes: &[u8], out: &mut Output) {
+        let Some(Some(other)) = self.others.get(connection.slot()) else { return };
+        if let Ok(mut slot) = out.streams.reserve(*other, bytes.len()) {
+            slot.buffer().copy_from_slice(bytes);
+            return slot.send(bytes.len(), None);
+        }
+        // Nothing may be missing in a stream.
+        out.streams.abort(connection);
+    }
+
+    fn peer_finished(&mut self, connection: ConnectionId, out: &mut Output) {
+        out.streams.close(connection);
+    }
+
+    fn closed(&mut self, connection: ConnectionId, _why: Closed, out: &mut Output) {
+        let Some(other) = self.others.get_mut(connection.slot()).and_then(Option::take) else { return };
+        self.others[other.slot()] = None;
+        out.streams.abort(other);
+    }
+}
+
+impl Forwarder {
+    fn next_backend(&mut self) -> SocketAddr {
+        self.next = (self.next + 1) % self.backends.len();
+        self.backends[self.next]
+    }
+
+    fn join(&mut self, one: ConnectionId, other: ConnectionId) {
+        let slots = 1 + one.slot().max(other.slot());
+        self.others.resize(self.others.len().max(slots), None);
+        (self.others[one.slot()], self.others[other.slot()]) = (Some(other), Some(one));
     }
 }
 

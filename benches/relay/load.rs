@@ -4,19 +4,35 @@
 //! An open loop at a set rate looks closer to life. At saturation it measures how the device loses messages; the cost of
 //! one message is seen best where it works without pause and loses none.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use viaduct::io::socket::{SocketOptions, open_udp};
-use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError, Sockets, Transmit};
+use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
+use viaduct::io::{Choice, Doorbell, Engine, Options, Sockets, StreamOptions};
 
-use crate::traffic::{Name, Requests, Step, TO_TAG, Traffic, sdp};
+use crate::agents::{Agents, PATIENCE};
+use crate::ends::Ends;
+use crate::line::{Line, MESSAGE_BYTES_MAX, Transport};
+use crate::traffic::{Requests, Traffic};
 
 /// Clients and backends on sockets of their own, driven by one thread.
 pub struct Load {
+    transport: Transport,
+    client: SocketAddr,
+    /// How many connections the clients have; over UDP they share one socket.
+    connections: usize,
     engine: Engine,
-    agents: Agents,
+    ends: Ends,
+}
+
+/// How much is under way at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Width {
+    /// Exchanges, over all clients.
+    pub window: u16,
+    /// Connections of clients, over TCP.
+    pub connections: u16,
 }
 
 /// What one run saw.
@@ -28,48 +44,55 @@ pub struct Seen {
     pub sent: u64,
     /// Of those, how many did not come out.
     pub lost: u64,
+    /// Responses over the whole run that nobody waited for, or that came to another client.
+    pub strays: u64,
     /// Round trips while it was measured, in nanoseconds.
     pub round_trips_ns: Histogram<u64>,
 }
 
 /// The clients' socket; those of the backends follow it.
-const CLIENT: usize = 0;
+pub const CLIENT: usize = 0;
 
-/// How long an exchange may wait for its answer before it is given up as lost.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a device may take until it carries messages.
+const START: Duration = Duration::from_secs(5);
 
 const TICK: Duration = Duration::from_millis(20);
 
 impl Load {
     /// Opens the sockets of clients and backends.
-    pub fn open(client: SocketAddr, backends: &[SocketAddr], window: u16) -> Result<Self, String> {
-        let large = SocketOptions { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 8 << 20 };
-        let addresses = [client].into_iter().chain(backends.iter().copied());
-        let sockets = addresses.map(|address| open_udp(address, &large).map_err(|error| format!("{address}: {error}")));
-        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
-        let options =
-            Options { send_slots: 8192, send_slot_bytes: 4096, receive_buffer_bytes: 4096, ..Options::default() };
+    pub fn open(
+        transport: Transport,
+        client: SocketAddr,
+        backends: &[SocketAddr],
+        width: Width,
+    ) -> Result<Self, String> {
+        let sockets = match transport {
+            Transport::Udp => datagram_sockets(client, backends),
+            Transport::Tcp => listeners(backends),
+        }?;
         let doorbell = Doorbell::new().map_err(|error| error.to_string())?;
-        let sockets = Sockets { datagrams: sockets, ..Sockets::default() };
-        let opened = Engine::open(Choice::Poll, sockets, &options, &doorbell).map_err(|error| error.to_string())?;
-        Ok(Load { engine: opened.engine, agents: Agents::new(client, window) })
+        let opened = Engine::open(Choice::Poll, sockets, &options(), &doorbell).map_err(|error| error.to_string())?;
+        let ends = Ends::new(Agents::new(Requests::new(transport, client), width.window));
+        Ok(Load { transport, client, connections: width.connections.max(1).into(), engine: opened.engine, ends })
     }
 
-    /// Waits until the device carries an exchange; `false` where it does not within a few seconds.
+    /// Waits until the device carries an exchange of each client; `false` where it does not within a few seconds.
     pub fn wait_for(&mut self, device: SocketAddr) -> bool {
-        self.agents.restart(device, Traffic::Options);
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while self.agents.answered == 0 && Instant::now() < deadline {
-            self.agents.begin(0, &mut self.engine.output().datagrams);
-            self.turn_until(Instant::now() + TICK, |agents| agents.answered > 0);
+        let deadline = Instant::now() + START;
+        let Some(clients) = self.clients(device, deadline) else { return false };
+        let wanted = clients.len() as u64;
+        self.ends.agents.restart(clients, Traffic::Options);
+        while self.ends.agents.counts().answered < wanted && Instant::now() < deadline {
+            self.ends.agents.begin_first(wanted as usize, self.engine.output());
+            self.turn_until(Instant::now() + PATIENCE, |ends| ends.agents.counts().answered >= wanted);
         }
-        let ready = self.agents.answered > 0;
+        let ready = self.ends.agents.counts().answered >= wanted;
         self.drain();
         ready
     }
 
     /// Keeps the device busy for `warm_up`, then for `measured`. `begin` and `end` are called where the measured time
-    /// begins and ends.
+    /// begins and ends. It must have been waited for.
     pub fn run(
         &mut self,
         (device, traffic): (SocketAddr, Traffic),
@@ -77,205 +100,103 @@ impl Load {
         begin: impl FnOnce(),
         end: impl FnOnce(),
     ) -> Seen {
-        self.agents.restart(device, traffic);
-        for slot in 0..self.agents.slots.len() as u16 {
-            self.agents.begin(slot, &mut self.engine.output().datagrams);
-        }
+        let clients = match self.transport {
+            Transport::Udp => vec![Line::Datagrams(CLIENT, device)],
+            Transport::Tcp => self.ends.open_clients().to_vec(),
+        };
+        self.ends.agents.restart(clients, traffic);
+        self.ends.agents.begin_all(self.engine.output());
         self.turn_until(Instant::now() + warm_up, |_| false);
-        self.agents.round_trips_ns.reset();
-        let before = self.agents.received;
+        self.ends.agents.begin_measuring();
+        let before = self.ends.agents.counts().received;
         begin();
         self.turn_until(Instant::now() + measured, |_| false);
         end();
-        let forwarded = self.agents.received - before;
-        let round_trips_ns = self.agents.round_trips_ns.clone();
+        let forwarded = self.ends.agents.counts().received - before;
+        let round_trips_ns = self.ends.agents.round_trips_ns().clone();
         self.drain();
-        let (sent, received) = (self.agents.sent, self.agents.received);
-        Seen { forwarded, sent, lost: sent.saturating_sub(received), round_trips_ns }
+        let counts = self.ends.agents.counts();
+        self.hang_up();
+        let lost = counts.sent.saturating_sub(counts.received);
+        Seen { forwarded, sent: counts.sent, lost, strays: counts.strays, round_trips_ns }
+    }
+
+    /// The clients' ways to the device; over TCP, once it has taken all their connections.
+    fn clients(&mut self, device: SocketAddr, deadline: Instant) -> Option<Vec<Line>> {
+        if self.transport == Transport::Udp {
+            return Some(vec![Line::Datagrams(CLIENT, device)]);
+        }
+        self.hang_up();
+        while Instant::now() < deadline {
+            for _ in self.ends.clients_begun()..self.connections {
+                let connection = self.engine.output().streams.connect(device, Some(self.client.ip()));
+                self.ends.begin_client(connection.expect("more connections than the clients have"));
+            }
+            let wanted = self.connections;
+            self.turn_until(Instant::now() + TICK, |ends| ends.open_clients().len() == wanted);
+            if self.ends.open_clients().len() == wanted {
+                return Some(self.ends.open_clients().to_vec());
+            }
+        }
+        None
+    }
+
+    /// Ends the clients' connections at once, so that none lingers.
+    fn hang_up(&mut self) {
+        self.ends.open_clients().iter().for_each(|line| {
+            if let Line::Connection(id) = line {
+                self.engine.output().streams.abort(*id);
+            }
+        });
+        self.turn_until(Instant::now() + TICK, |ends| ends.clients_begun() == 0);
     }
 
     /// Lets what is under way end, and begins nothing.
     fn drain(&mut self) {
-        self.agents.ending = true;
-        let quiet = |agents: &Agents| agents.sent <= agents.received;
+        self.ends.agents.end();
+        let quiet = |ends: &Ends| ends.agents.counts().sent <= ends.agents.counts().received;
         self.turn_until(Instant::now() + PATIENCE, quiet);
     }
 
-    fn turn_until(&mut self, deadline: Instant, done: impl Fn(&Agents) -> bool) {
+    fn turn_until(&mut self, deadline: Instant, done: impl Fn(&Ends) -> bool) {
         let mut tick = Instant::now() + TICK;
         loop {
             let now = Instant::now();
-            if now >= deadline || done(&self.agents) {
+            if now >= deadline || done(&self.ends) {
                 return;
             }
-            self.engine.turn(&mut self.agents, Some(TICK)).expect("the engine works");
+            self.engine.turn(&mut self.ends, Some(TICK)).expect("the engine works");
             if now >= tick {
-                self.agents.give_up_late_ones(now, &mut self.engine.output().datagrams);
+                self.ends.agents.give_up_late_ones(now, self.engine.output());
                 tick = now + TICK;
             }
         }
     }
 }
 
-struct Agents {
-    requests: Requests,
-    bodies: [String; 2],
-    device: SocketAddr,
-    traffic: Traffic,
-    slots: Vec<Exchange>,
-    next_number: u32,
-    /// No exchange begins any more.
-    ending: bool,
-    sent: u64,
-    received: u64,
-    answered: u64,
-    round_trips_ns: Histogram<u64>,
-    copied: Vec<u8>,
+fn datagram_sockets(client: SocketAddr, backends: &[SocketAddr]) -> Result<Sockets, String> {
+    let large = SocketOptions { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 8 << 20 };
+    let addresses = [client].into_iter().chain(backends.iter().copied());
+    let sockets = addresses.map(|address| open_udp(address, &large).map_err(|error| format!("{address}: {error}")));
+    Ok(Sockets { datagrams: sockets.collect::<Result<_, _>>()?, ..Sockets::default() })
 }
 
-/// One exchange under way.
-#[derive(Clone, Copy)]
-struct Exchange {
-    number: u32,
-    step: Step,
-    since: Instant,
+fn listeners(backends: &[SocketAddr]) -> Result<Sockets, String> {
+    let options = StreamSocketOptions::default();
+    let listeners =
+        backends.iter().map(|address| open_tcp(*address, &options).map_err(|error| format!("{address}: {error}")));
+    Ok(Sockets { listeners: listeners.collect::<Result<_, _>>()?, ..Sockets::default() })
 }
 
-impl Handler for Agents {
-    fn datagram(&mut self, datagram: Datagram<'_>, out: &mut Output) {
-        let outbox = &mut out.datagrams;
-        self.received += 1;
-        match datagram.socket {
-            CLIENT => self.response(datagram.bytes, outbox),
-            backend => self.request(backend, datagram.bytes, outbox),
-        }
-    }
-
-    fn sent(&mut self, _tag: u16) {}
-
-    fn send_failed(&mut self, _tag: u16, error: SendError) {
-        panic!("the generator could not send: {error:?}");
-    }
-}
-
-impl Agents {
-    fn new(client: SocketAddr, window: u16) -> Self {
-        let idle = Exchange { number: 0, step: Step::Options, since: Instant::now() };
-        let sdp = sdp();
-        let contact = "Contact: <sip:bob@127.0.0.11:5060>\r\n";
-        Agents {
-            requests: Requests::new(client),
-            bodies: [
-                format!("{contact}Content-Length: 0\r\n\r\n"),
-                format!("{contact}Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len()),
-            ],
-            device: SocketAddr::new(IpAddr::from([0; 4]), 0),
-            traffic: Traffic::Options,
-            slots: vec![idle; window.into()],
-            next_number: 1,
-            ending: true,
-            sent: 0,
-            received: 0,
-            answered: 0,
-            round_trips_ns: Histogram::new_with_max(60_000_000_000, 3).expect("a minute, to three digits"),
-            copied: Vec::with_capacity(4096),
-        }
-    }
-
-    fn restart(&mut self, device: SocketAddr, traffic: Traffic) {
-        (self.device, self.traffic) = (device, traffic);
-        (self.sent, self.received, self.answered, self.ending) = (0, 0, 0, false);
-        self.round_trips_ns.reset();
-    }
-
-    /// Begins the next exchange in a slot, unless the run is ending.
-    fn begin(&mut self, slot: u16, outbox: &mut Outbox) {
-        let number = self.next_number;
-        self.next_number += 1;
-        let step = if self.ending { Step::Ack } else { self.traffic.first_step(number) };
-        self.slots[usize::from(slot)] = Exchange { number, step, since: Instant::now() };
-        if !self.ending {
-            self.send_request(Name { slot, number, step }, outbox);
-        }
-    }
-
-    fn give_up_late_ones(&mut self, now: Instant, outbox: &mut Outbox) {
-        let late = |exchange: &Exchange| now.saturating_duration_since(exchange.since) > PATIENCE;
-        let slots = (0..self.slots.len() as u16).filter(|_| !self.ending && self.answered > 0);
-        for slot in slots.collect::<Vec<_>>() {
-            if late(&self.slots[usize::from(slot)]) {
-                self.begin(slot, outbox);
-            }
-        }
-    }
-
-    fn send_request(&mut self, name: Name, outbox: &mut Outbox) {
-        let mut slot = outbox.reserve().expect("more send slots than messages under way");
-        let len = self.requests.write(name, slot.buffer());
-        slot.send(len, Transmit { socket: CLIENT, to: self.device, from: None, tag: 0 });
-        self.sent += 1;
-    }
-
-    /// A client's part.
-    fn response(&mut self, message: &[u8], outbox: &mut Outbox) {
-        let final_ = message.get(8) == Some(&b'2');
-        let Some(name) = Name::of_response(message).filter(|_| final_) else { return };
-        let Some(exchange) = self.slots.get_mut(usize::from(name.slot)) else { return };
-        if (exchange.number, exchange.step) != (name.number, name.step) {
-            return;
-        }
-        let now = Instant::now();
-        let round_trip = now - exchange.since;
-        self.answered += 1;
-        self.round_trips_ns.saturating_record(round_trip.as_nanos() as u64);
-        if name.step != Step::Invite {
-            return self.begin(name.slot, outbox);
-        }
-        (exchange.step, exchange.since) = (Step::Bye, now);
-        self.send_request(Name { step: Step::Ack, ..name }, outbox);
-        self.send_request(Name { step: Step::Bye, ..name }, outbox);
-    }
-
-    /// A backend's part.
-    fn request(&mut self, backend: usize, message: &[u8], outbox: &mut Outbox) {
-        let answers: &[&str] = match message.first() {
-            Some(b'A') => return,
-            Some(b'I') => &["100 Trying", "180 Ringing", "200 OK"],
-            _ => &["200 OK"],
-        };
-        let copied = &mut self.copied;
-        copied.clear();
-        copy_headers(message, copied);
-        for (index, answer) in answers.iter().enumerate() {
-            let body = &self.bodies[usize::from(index == 2)];
-            let mut slot = outbox.reserve().expect("more send slots than messages under way");
-            let mut len = 0;
-            for part in [&b"SIP/2.0 "[..], answer.as_bytes(), b"\r\n", copied, body.as_bytes()] {
-                slot.buffer()[len..len + part.len()].copy_from_slice(part);
-                len += part.len();
-            }
-            slot.send(len, Transmit { socket: backend, to: self.device, from: None, tag: 0 });
-            self.sent += 1;
-        }
-    }
-}
-
-/// Copies what a response takes over from its request (§8.2.6.2), and gives To a tag. CSeq is the last of them in all
-/// requests here.
-fn copy_headers(request: &[u8], out: &mut Vec<u8>) {
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', request) {
-        let line = &request[start..=end];
-        if line.starts_with(b"To:") && memchr::memmem::find(line, b";tag=").is_none() {
-            out.extend_from_slice(&line[..line.len() - 2]);
-            out.extend_from_slice(TO_TAG.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        } else if start > 0 && !line.starts_with(b"Max-Forwards:") {
-            out.extend_from_slice(line);
-        }
-        if line.starts_with(b"CSeq:") {
-            return;
-        }
-        start = end + 1;
+/// Much is received and sent at once, so that the device is what has most to do.
+fn options() -> Options {
+    let streams =
+        StreamOptions { receive_buffer_bytes: 256 << 10, queue_bytes_max: 16 << 20, ..StreamOptions::default() };
+    Options {
+        send_slots: 8192,
+        send_slot_bytes: MESSAGE_BYTES_MAX as u32,
+        receive_buffer_bytes: MESSAGE_BYTES_MAX as u32,
+        streams,
+        ..Options::default()
     }
 }

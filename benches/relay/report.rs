@@ -5,10 +5,11 @@ use std::fs;
 use hdrhistogram::Histogram;
 
 use crate::device::{Cpu, Device};
-use crate::kamailio;
+use crate::line::Transport;
 use crate::load::Seen;
 use crate::statistics::median;
 use crate::traffic::Traffic;
+use crate::{kamailio, nginx};
 
 /// One device's run on one kind of traffic.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Run {
     pub seen: Seen,
 }
 
-/// The limits that Viaduct is held to.
+/// The limits that Viaduct is held to with one transport.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Its CPU time a message, relative to the raw forwarder's.
@@ -34,39 +35,34 @@ pub struct Limits {
     pub to_kamailio: Option<f64>,
 }
 
-/// The share of messages that may be lost.
-const MAX_LOSS: f64 = 0.001;
-
-/// All runs.
-pub struct Report(pub Vec<Run>);
+/// All runs with one transport.
+pub struct Report {
+    /// Which.
+    pub transport: Transport,
+    /// In the order run.
+    pub runs: Vec<Run>,
+}
 
 impl Report {
     /// What it ran on, and how often.
     pub fn print_circumstances(runs: u32, cores: &[usize]) {
         let machine = cpu_model();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let kamailio = kamailio::version().unwrap_or_else(|| "Kamailio is not installed".to_owned());
         println!("machine: {machine}, cores {cores:?}; kernel: {}", kernel.trim());
-        println!("viaduct {}; {kamailio}", env!("CARGO_PKG_VERSION"));
+        let named = |version: Option<String>, name: &str| {
+            version.unwrap_or_else(|| format!("{name} IS NOT INSTALLED AND IS SKIPPED"))
+        };
+        let peers = [named(kamailio::version(), "KAMAILIO"), named(nginx::version(), "NGINX WITH ITS STREAM MODULE")];
+        println!("viaduct {}; {}", env!("CARGO_PKG_VERSION"), peers.join("; "));
         println!("medians of {runs} interleaved runs at saturation; one core for the device\n");
     }
 
     /// One table for each kind of traffic.
     pub fn print(&self, traffic: Traffic, devices: &[Device]) {
-        println!(
-            "{:<8} {:<14} {:>10} {:>13} {:>6} {:>9} {:>9} {:>6} {:>8} {:>8} {:>8}",
-            "traffic",
-            "device",
-            "us CPU/msg",
-            "(min-max)",
-            "x raw",
-            "x kamail.",
-            "msg/s",
-            "busy",
-            "p50 us",
-            "p99 us",
-            "loss"
-        );
+        let title = format!("{}, {}", self.transport.scheme(), traffic.label());
+        print!("{title:<12} {:<14} {:>10} {:>13}", "device", "us CPU/msg", "(min-max)");
+        Device::baselines(self.transport).iter().for_each(|(_, label)| print!(" {label:>9}"));
+        println!(" {:>9} {:>6} {:>8} {:>8} {:>8} {:>7}", "msg/s", "busy", "p50 us", "p99 us", "loss", "strays");
         devices.iter().for_each(|device| self.print_line(traffic, *device));
         println!();
     }
@@ -75,38 +71,42 @@ impl Report {
         let cost = |run: &Run| run.cost_us();
         let costs = || self.of(traffic, device).map(cost);
         let (least, most) = costs().fold((f64::MAX, 0.0_f64), |(a, b), cost| (a.min(cost), b.max(cost)));
-        let ratio = |to| self.ratio(traffic, device, to).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let range = format!("({least:.2}-{most:.2})");
+        print!("{:<12} {:<14} {:>10.2} {range:>13}", "", device.label(), median(costs()));
+        for (to, _) in Device::baselines(self.transport) {
+            let ratio = self.ratio(traffic, device, *to).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            print!(" {ratio:>9}");
+        }
         println!(
-            "{:<8} {:<14} {:>10.2} {:>13} {:>6} {:>9} {:>8.0}k {:>5.0}% {:>8.0} {:>8.0} {:>7.3}%",
-            traffic.label(),
-            device.label(),
-            median(costs()),
-            format!("({least:.2}-{most:.2})"),
-            ratio(Device::Raw),
-            ratio(Device::Kamailio),
+            " {:>8.0}k {:>5.0}% {:>8.0} {:>8.0} {:>7.3}% {:>7}",
             median(self.of(traffic, device).map(|run| run.seen.forwarded as f64 / run.wall_ns * 1e6)),
             median(self.of(traffic, device).map(Run::busy_percent)),
             median(self.of(traffic, device).map(|run| run.round_trip_us(0.5))),
             median(self.of(traffic, device).map(|run| run.round_trip_us(0.99))),
-            self.loss(traffic, device) * 100.0,
+            self.share(traffic, device, |seen| seen.lost) * 100.0,
+            self.of(traffic, device).map(|run| run.seen.strays).sum::<u64>(),
         );
     }
 
     /// What of the limits is not kept, in words.
-    pub fn broken(&self, traffic: Traffic, limits: Limits) -> Vec<String> {
+    pub fn broken(&self, traffic: Traffic, devices: &[Device], limits: Limits) -> Vec<String> {
+        let name = format!("{}, {}", self.transport.scheme(), traffic.label());
         let mut broken = Vec::new();
-        let loss = self.loss(traffic, Device::Viaduct);
-        if loss > MAX_LOSS {
-            broken.push(format!("{}: viaduct lost {:.3} % of the messages", traffic.label(), loss * 100.0));
+        for device in devices.iter().filter(|device| matches!(device, Device::Viaduct | Device::ViaductPoll)) {
+            let lost = self.share(traffic, *device, |seen| seen.lost);
+            let stray = self.share(traffic, *device, |seen| seen.strays);
+            for (share, what) in [(lost, "was lost"), (stray, "came astray, or twice")] {
+                if share > self.transport.max_loss() {
+                    broken.push(format!("{name}: {}: {:.4} % {what}", device.label(), share * 100.0));
+                }
+            }
         }
         for (to, limit) in [(Device::Raw, limits.to_raw), (Device::Kamailio, limits.to_kamailio)] {
             let Some(limit) = limit else { continue };
             match self.ratio(traffic, Device::Viaduct, to) {
                 Some(ratio) if ratio <= limit => {}
-                Some(ratio) => {
-                    broken.push(format!("{}: {ratio:.2} x {}, limit {limit}", traffic.label(), to.label()));
-                }
-                None => broken.push(format!("{}: {} did not run", traffic.label(), to.label())),
+                Some(ratio) => broken.push(format!("{name}: {ratio:.2} x {}, limit {limit}", to.label())),
+                None => broken.push(format!("{name}: {} did not run", to.label())),
             }
         }
         broken
@@ -118,14 +118,14 @@ impl Report {
         ratio.is_finite().then_some(ratio)
     }
 
-    fn loss(&self, traffic: Traffic, device: Device) -> f64 {
-        let lost: u64 = self.of(traffic, device).map(|run| run.seen.lost).sum();
+    fn share(&self, traffic: Traffic, device: Device, of: impl Fn(&Seen) -> u64) -> f64 {
+        let part: u64 = self.of(traffic, device).map(|run| of(&run.seen)).sum();
         let sent: u64 = self.of(traffic, device).map(|run| run.seen.sent).sum();
-        lost as f64 / sent.max(1) as f64
+        part as f64 / sent.max(1) as f64
     }
 
     fn of(&self, traffic: Traffic, device: Device) -> impl Iterator<Item = &Run> {
-        self.0.iter().filter(move |run| run.traffic == traffic && run.device == device)
+        self.runs.iter().filter(move |run| run.traffic == traffic && run.device == device)
     }
 }
 

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use memchr::memmem;
 
+use crate::line::Transport;
+
 /// What kind of traffic is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Traffic {
@@ -99,8 +101,8 @@ struct Template {
 
 impl Requests {
     /// Requests of a client at that address.
-    pub fn new(client: SocketAddr) -> Self {
-        Requests(Step::ALL.into_iter().map(|step| Template::new(text(step, client))).collect())
+    pub fn new(transport: Transport, client: SocketAddr) -> Self {
+        Requests(Step::ALL.into_iter().map(|step| Template::new(text(step, transport, client))).collect())
     }
 
     /// Writes the request of that name and gives its length.
@@ -122,19 +124,20 @@ impl Template {
     }
 }
 
-fn text(step: Step, client: SocketAddr) -> String {
+fn text(step: Step, transport: Transport, client: SocketAddr) -> String {
     let (method, id) = (step.method(), "#".repeat(ID_CHARS));
     let sequence = if step == Step::Bye { 2 } else { 1 };
     let to_tag = if matches!(step, Step::Ack | Step::Bye) { TO_TAG } else { "" };
+    let (via, scheme) = (transport.via(), transport.scheme());
     let mut text = format!(
         "{method} sip:bob@example.com SIP/2.0\r\n\
-         Via: SIP/2.0/UDP {client};branch=z9hG4bKbench{id}{};rport\r\n\
+         Via: SIP/2.0/{via} {client};branch=z9hG4bKbench{id}{};rport\r\n\
          Max-Forwards: 70\r\n\
          From: \"Alice\" <sip:alice@example.com>;tag={id}\r\n\
          To: \"Bob\" <sip:bob@example.com>{to_tag}\r\n\
          Call-ID: {id}a84b4c76e66710@pc33.example.com\r\n\
          CSeq: {sequence} {method}\r\n\
-         Contact: <sip:alice@{client};transport=udp>\r\n\
+         Contact: <sip:alice@{client};transport={scheme}>\r\n\
          User-Agent: Measured Phone 1.0\r\n",
         step as usize
     );
