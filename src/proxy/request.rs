@@ -143,6 +143,13 @@ fn no_listener() -> Refusal {
     Refusal::because(Status::ServerError, "No Listener Reaches The Next Hop")
 }
 
+/// On a stream the next hop may find another end of the head than we do, and by that another next message: the sender could
+/// hide one in the body, and it would pass for any other client's.
+fn bare_line_feed() -> Refusal {
+    let refusal = Refusal::because(Status::BadRequest, "Line Feed Without Carriage Return");
+    Refusal { fault: Some(Fault::NoEndOfHead), ..refusal }
+}
+
 fn top_via(message: &[u8], head: &Head) -> Option<Via> {
     Via::parse(message, head.first(HeaderName::Via)?.value)
 }
@@ -173,6 +180,9 @@ impl<'a> Request<'a> {
                 (egress.ok_or_else(no_listener)?, None)
             }
         };
+        if self.head.has_bare_line_feed() && self.snapshot.is_stream(listener) {
+            return Err(bare_line_feed().into());
+        }
         let connection = target.flow.and_then(|flow| flow.connection);
         let hop = NextHop { listener, to: target.to, from, connection, reconnect: target.reconnect };
         let verdict = match rewrite::write(self, valid, routing, target, &hop, draft) {

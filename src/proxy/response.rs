@@ -50,6 +50,9 @@ fn route(
     }
     let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
     let Answered { own, hop, .. } = way_back(snapshot, message, head)?;
+    if head.has_bare_line_feed() && snapshot.is_stream(hop.listener) {
+        return Err(DropReason::Malformed(Fault::NoEndOfHead));
+    }
     draft
         .keep(Span { start: head.message_start, end })
         .and_then(|()| delete_own_via(head, &own, draft))

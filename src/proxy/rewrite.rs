@@ -59,8 +59,7 @@ pub(super) fn write_content_length(
     end: u32,
     draft: &mut Draft,
 ) -> Result<(), DraftFull> {
-    let leaves_by_stream = snapshot.listener(hop.listener).is_some_and(|listener| listener.transport.is_stream());
-    if !leaves_by_stream || head.first(HeaderName::ContentLength).is_some() {
+    if !snapshot.is_stream(hop.listener) || head.first(HeaderName::ContentLength).is_some() {
         return Ok(());
     }
     let empty_line = head.empty_line();

@@ -226,6 +226,11 @@ impl Snapshot {
         self.listeners.get(index.get())
     }
 
+    /// Whether messages leave by a stream there.
+    pub(super) fn is_stream(&self, index: ListenerIndex) -> bool {
+        self.listener(index).is_some_and(|listener| listener.transport.is_stream())
+    }
+
     /// The listener by which a message that came in by `came_in` leaves for `to`: the same one where it has that transport
     /// and can reach that address, else the first that does.
     pub(super) fn egress(&self, came_in: ListenerIndex, transport: Transport, to: IpAddr) -> Option<ListenerIndex> {

@@ -58,6 +58,8 @@ pub struct Head {
     pub body_start: u32,
     /// Where the empty line begins.
     head_end: u32,
+    /// Some line ends by a line feed alone.
+    has_bare_line_feed: bool,
     fields: ArrayVec<Field, MAX_FIELDS>,
     /// By name, one more than the index in `fields` of the first of that name; 0 where there is none.
     first: [u8; HeaderName::COUNT],
@@ -82,6 +84,7 @@ impl Default for Head {
             message_start: 0,
             body_start: 0,
             head_end: 0,
+            has_bare_line_feed: false,
             fields: ArrayVec::new(),
             first: [0; HeaderName::COUNT],
             repeated: None,
@@ -100,6 +103,7 @@ impl Head {
         let first_end = line_ends.next().ok_or(Unreadable::NoEndOfHead)?;
         let first_line = without_cr(&message[start..first_end]);
         self.message_start = start as u32;
+        self.has_bare_line_feed = first_line.len() == first_end - start;
         self.start = start_line::parse(first_line, start).ok_or(Unreadable::NotSip)?;
         self.scan_fields(message, first_end + 1, line_ends)
     }
@@ -109,6 +113,7 @@ impl Head {
         let mut in_noted = false;
         for end in ends {
             let first = message[line_start];
+            self.has_bare_line_feed |= message[end - 1] != b'\r';
             // Not a match on all kinds at once: that becomes a jump to a place that the processor must foresee, at each line.
             if MAY_BEGIN_A_NAME[usize::from(first)] {
                 in_noted = self.note(message, line_start, end)?;
@@ -152,6 +157,12 @@ impl Head {
         if let Some(field) = self.fields.last_mut() {
             field.fold(line, start, next);
         }
+    }
+
+    /// Whether some line of the head ends by a line feed alone, which §7 does not allow and many accept. Who does not finds
+    /// another end of the head, and on a stream another next message.
+    pub fn has_bare_line_feed(&self) -> bool {
+        self.has_bare_line_feed
     }
 
     /// The place before the empty line that ends the head: where a header is put in below all others.

@@ -280,6 +280,25 @@ fn a_connection_whose_every_receive_ends_in_a_message_is_not_slow() {
 }
 
 #[test]
+fn no_message_with_a_bare_line_feed_goes_out_on_a_stream_since_another_may_hide_in_its_body() {
+    on_each_engine(|choice| {
+        let mut scene = Scene::open(choice, 1, Transport::Tcp);
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(STEP)).unwrap();
+        let hidden = "X: y\r\n\r\nREGISTER sip:hidden SIP/2.0\r\n\r\n";
+        let head = request("MESSAGE", "one", "").replace("TCP 127.0.0.1:9;", "UDP 127.0.0.1:9;rport;");
+        let head = head.replace("Content-Length: 0", &format!("Content-Length: {}", hidden.len()));
+        for head in [head.replace("\r\n\r\n", "\r\n\n"), head.replace("Max-Forwards: 70\r\n", "Max-Forwards: 70\n")] {
+            client.send_to(format!("{head}{hidden}").as_bytes(), scene.udp[0]).unwrap();
+            let answer = scene.datagram_for(&client);
+            assert!(answer.starts_with("SIP/2.0 400 "), "{answer}");
+        }
+        scene.assert_sum(2);
+        assert!(scene.backend_tcp.as_ref().unwrap().accept().is_err(), "nothing goes to the backend");
+    });
+}
+
+#[test]
 fn a_message_that_its_connection_does_not_finish_is_counted() {
     on_each_engine(|choice| {
         let mut scene = Scene::open(choice, 1, Transport::Udp);
