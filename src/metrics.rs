@@ -69,7 +69,8 @@ pub const MESSAGES_DROPPED: Metric = metric(
      responses that answer nothing that was forwarded; name_being_resolved are requests of backends to a name asked for the \
      first time, which UDP sends again. Of streams: connection_gone had no connection left and no other way; queue_full had a \
      peer that reads too slowly (VIADUCT_QUEUE_BYTES); mailbox_full had a shard that does not keep up; no_connection found \
-     the table full (VIADUCT_CONNECTIONS_MAX) or too many requests waiting; framing ended its stream.",
+     the table full (VIADUCT_CONNECTIONS_MAX) or too many requests waiting; framing: the end of a message \
+     could not be told, or its connection ended within it.",
     &["reason"],
 );
 

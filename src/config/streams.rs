@@ -45,7 +45,8 @@ pub struct StreamSettings {
     pub grace_s: u32,
 
     /// How many bytes, from 131072 to 16777216, may wait to be sent on one connection; the least has room for the longest
-    /// message. What finds no room is dropped and counted
+    /// message. What finds no room is answered 503 if it is a request
+    /// that came by a connection, and else dropped and counted
     #[arg(long, env = "VIADUCT_QUEUE_BYTES", global = true, default_value_t = 256 << 10, value_parser = value_parser!(u32).range(128 << 10..=16 << 20), value_name = "BYTES")]
     pub queue_bytes: u32,
 

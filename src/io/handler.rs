@@ -14,7 +14,8 @@ pub struct Datagram<'a> {
     pub socket: usize,
     /// Who sent it.
     pub peer: SocketAddr,
-    /// The address it was sent to, where the socket tells ([`open_udp`](super::socket::open_udp) makes it).
+    /// The address it was sent to, where the socket is bound to all addresses ([`open_udp`](super::socket::open_udp) has
+    /// it tell then).
     pub local: Option<IpAddr>,
     /// Its payload, which may be empty.
     pub bytes: &'a [u8],

@@ -100,9 +100,8 @@ impl Delivery {
         cells: Arc<ShardCells>,
     ) -> Self {
         let (mut datagrams, mut streams) = (0.., 0..);
-        let socket = |transport: Transport| if transport.is_stream() { streams.next() } else { datagrams.next() };
+        let mut socket = |transport: Transport| if transport.is_stream() { streams.next() } else { datagrams.next() };
         let transports = snapshot.listeners().iter().map(|listener| listener.transport);
-        let mut socket = socket;
         let sockets = transports.map(|transport| (transport, socket(transport).unwrap_or(0))).collect();
         let (connections, dialed) = (Connections::default(), Dialed::default());
         Delivery { connections, dialed, policy, post, number, sockets, cells }

@@ -5,7 +5,7 @@ use memchr::{memchr, memchr2};
 use super::Span;
 
 /// The longest host name (RFC 1035 §2.3.4), with a dot at its end.
-pub const MAX_HOST_BYTES: usize = 256;
+const MAX_HOST_BYTES: usize = 256;
 
 /// Reads a part of a message from left to right. Never reads outside the span it was made for.
 #[derive(Clone, Copy)]

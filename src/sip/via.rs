@@ -10,8 +10,6 @@ use super::{Span, Transport};
 /// The start of every branch made by an element that follows RFC 3261 (§8.1.1.7).
 pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
-pub use super::cursor::MAX_HOST_BYTES;
-
 /// One Via value: a hop that a message took.
 #[derive(Clone, Copy, Debug)]
 pub struct Via {
