@@ -129,10 +129,11 @@ fn contact_instead(
 }
 
 /// Whether an address may be a client's that was seen at `seen_at`: one that means this machine, this link or this network
-/// means another machine to a client that is not on it.
+/// means another machine to a client that is not on it; and the listener of its flow reaches one family of addresses.
 fn is_near(ip: IpAddr, seen_at: IpAddr) -> bool {
     let is_nowhere = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    !is_nowhere && ip.is_loopback() == seen_at.is_loopback() && (!is_private(ip) || is_private(seen_at))
+    let is_of_its_kind = ip.is_ipv4() == seen_at.is_ipv4() && ip.is_loopback() == seen_at.is_loopback();
+    !is_nowhere && is_of_its_kind && (!is_private(ip) || is_private(seen_at))
 }
 
 /// Whether a backend's request is meant for Viaduct itself: it is balanced as if it came from a client.
