@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::balance::backend::BackendIndex;
 use crate::config::Settings;
+use crate::config::layers::LayerSettings;
 use crate::config::streams::StreamSettings;
 use crate::io::{self, Choice};
 use crate::run::RunError;
@@ -13,7 +14,7 @@ use crate::run::sockets;
 /// Checks, and gives what is in effect as text. It may run beside a running Viaduct: it takes no port that is in use.
 pub fn check(settings: &Settings) -> Result<String, RunError> {
     sockets::allow_descriptors(settings);
-    let Plan { snapshot, digest, in_use } = plan::make(settings)?;
+    let Plan { snapshot, digest, in_use, tls, .. } = plan::make(settings)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<30} {value}");
@@ -61,6 +62,12 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     for (name, value) in streams(&settings.streams) {
         line(name, value);
     }
+    for certificate in tls.certificates() {
+        line("certificate", format!("{}, for {}", certificate.file.display(), certificate.names.join(", ")));
+    }
+    for (name, value) in layers(&settings.layers) {
+        line(name, value);
+    }
     line("VIADUCT_ADMIN_LISTEN", settings.admin_listen.to_string());
     line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
     line("config digest", digest);
@@ -79,6 +86,18 @@ fn streams(settings: &StreamSettings) -> [(&'static str, String); 10] {
         ("VIADUCT_TCP_KEEPALIVE_S", settings.tcp_keepalive_s.to_string()),
         ("VIADUCT_TCP_USER_TIMEOUT_MS", settings.tcp_user_timeout_ms.to_string()),
         ("VIADUCT_TCP_NODELAY", format!("{:?}", settings.tcp_nodelay).to_lowercase()),
+    ]
+}
+
+fn layers(settings: &LayerSettings) -> [(&'static str, String); 5] {
+    let or = |list: Vec<String>, none: &str| if list.is_empty() { none.to_owned() } else { list.join(",") };
+    let proxies = settings.proxy_protocol_from.0.iter().map(ToString::to_string).collect();
+    [
+        ("VIADUCT_TLS_RELOAD_S", settings.tls_reload_s.to_string()),
+        ("VIADUCT_HANDSHAKE_TIMEOUT_MS", settings.handshake_timeout_ms.to_string()),
+        ("VIADUCT_HANDSHAKES_MAX", settings.handshakes_max.to_string()),
+        ("VIADUCT_WEBSOCKET_ORIGINS", or(settings.websocket_origins.0.clone(), "all")),
+        ("VIADUCT_PROXY_PROTOCOL_FROM", or(proxies, "none")),
     ]
 }
 

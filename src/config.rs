@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | [`value`] | the grammar of listeners, backends and networks |
 //! | [`streams`] | the settings of connections |
+//! | [`layers`] | the settings of TLS, WebSocket and the PROXY protocol |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
 //!
 //! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
 //! rule for which wins; lists are short enough for one line each.
 
 pub mod error;
+pub mod layers;
 pub mod streams;
 pub mod value;
 
@@ -28,6 +30,7 @@ use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
 use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use error::ConfigError;
+use layers::LayerSettings;
 use streams::StreamSettings;
 use value::{Backends, Listeners, Networks, Resolvers};
 
@@ -91,15 +94,16 @@ pub struct DemoSettings {
 /// The settings.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// Where SIP is received: a comma list of transport://address:port, each with ;advertise=host:port and
-    /// ;alias=host:port after it where wanted. Transports are udp and tcp, which may share an address and port. The advertised
-    /// host is what others reach the listener by; on a wildcard address it defaults to the address by which this machine
-    /// reaches its first backend. An alias is one more name that Routes may name the listener by
+    /// Where SIP is received: a comma list of transport://address:port. Transports are udp, tcp, tls, ws and wss; udp may share
+    /// an address and port with another. Behind it may stand ;advertise=host:port, what others reach the listener by: on a
+    /// wildcard address it defaults to the address by which this machine reaches its first backend; ;alias=host:port, one more
+    /// name that Routes may name it by; over TLS ;client-certificates= and ignored, optional or required; and ;proxy-protocol,
+    /// for VIADUCT_PROXY_PROTOCOL_FROM
     #[arg(long, env = "VIADUCT_LISTEN", global = true, default_value = "udp://0.0.0.0:5060", value_name = "LIST")]
     pub listen: Listeners,
 
     /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port[;weight=n]. The transport is
-    /// udp or tcp, and one that a listener has. The name defaults to host:port; a backend that keeps its name keeps its
+    /// udp, tcp or tls, and one that a listener has. The name defaults to host:port; a backend that keeps its name keeps its
     /// calls. Weights go from 0 to 1000 and default to 1. Host names are resolved once, at start
     #[arg(long, env = "VIADUCT_BACKENDS", global = true, default_value = "", value_name = "LIST")]
     pub backends: Backends,
@@ -205,6 +209,10 @@ pub struct Settings {
     /// What is set of connections.
     #[command(flatten)]
     pub streams: StreamSettings,
+
+    /// What is set of TLS, WebSocket and the PROXY protocol.
+    #[command(flatten)]
+    pub layers: LayerSettings,
 
     /// Where operators and Prometheus ask: /metrics, /livez, /readyz
     #[arg(

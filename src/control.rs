@@ -3,6 +3,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz |
+//! | [`certificates`] | reads certificates again when their files change |
 //! | [`resolve`] | names that backends send to: looked up, kept fresh, published to the shards |
 //! | [`signal`] | when the operator wants the process to end |
 //!
@@ -11,6 +12,7 @@
 //! second is much, none of that matters.
 
 pub mod admin;
+pub mod certificates;
 pub mod resolve;
 pub mod signal;
 

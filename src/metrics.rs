@@ -12,6 +12,8 @@
 //! | [`cells`] | what a shard counts into: plain numbers with one writer |
 //! | [`connections`] | connections, and what streams bring besides messages |
 //! | [`latency`] | how long backends take, in histograms |
+//! | [`certificates`] | when certificates end, and whether they could be read again |
+//! | [`layers`] | TLS, WebSocket and the PROXY protocol |
 //! | [`names`] | what the resolution of names counts into |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
@@ -19,9 +21,11 @@
 //! write with a locked instruction, behind a hash-map look-up by label; a cell is a plain store to memory of its shard.
 
 pub mod cells;
+pub mod certificates;
 pub mod collector;
 pub mod connections;
 pub mod latency;
+pub mod layers;
 pub mod names;
 
 /// A metric as it is exposed.
@@ -95,8 +99,10 @@ pub const CONNECTIONS_ENDED: Metric = metric(
     "Connections ended. peer_finished: the peer closed it in good order; reset: the peer reset it, or had gone; timed_out: the \
      peer acknowledged nothing, or answered no probe (VIADUCT_TCP_USER_TIMEOUT_MS, VIADUCT_TCP_KEEPALIVE_S); idle: nothing came \
      for VIADUCT_CONNECTION_IDLE_S; connect_failed: it could not be opened; connect_timeout: not within \
-     VIADUCT_CONNECT_TIMEOUT_MS; message_timeout: a message was not complete within VIADUCT_MESSAGE_TIMEOUT_S; framing: where \
-     the next message begins could not be told; queue_full: the peer read too slowly; stopped: Viaduct ended; failed: any other \
+     VIADUCT_CONNECT_TIMEOUT_MS; handshake_timeout: its handshakes were not complete within VIADUCT_HANDSHAKE_TIMEOUT_MS; \
+     handshakes_full: VIADUCT_HANDSHAKES_MAX were under way; tls, websocket and proxy_protocol: what came was none, see their \
+     own metrics; message_timeout: a message was not complete within VIADUCT_MESSAGE_TIMEOUT_S; framing: where \
+     the next message begins could not be told; no_buffer: too much was kept of incomplete messages; queue_full: the peer read too slowly; stopped: Viaduct ended; failed: any other \
      error. On the side of the backends all but peer_finished, idle and stopped ask for a look.",
     &["side", "transport", "direction", "reason"],
 );
@@ -129,6 +135,48 @@ pub const HANDED_OVER: Metric = metric(
     "Messages that one shard received and posted to the one that has their connection. With several shards most messages to \
      connections are among them; each is one message in and one out.",
     &[],
+);
+
+/// TLS handshakes.
+pub const TLS_HANDSHAKES: Metric = metric(
+    "viaduct_tls_handshakes_total",
+    "TLS handshakes, by who opened the connection. full and resumed: complete; abandoned: the connection ended before; not_tls: \
+     what came is no TLS, as plain SIP on that port; others: why it failed. Of accepted ones unknown_ca and the like are about \
+     clients' certificates; of connected ones wrong_name is a backend whose certificate has not the name that VIADUCT_BACKENDS \
+     gives it.",
+    &["direction", "result"],
+);
+
+/// WebSocket connections refused.
+pub const WEBSOCKET_REFUSALS: Metric = metric(
+    "viaduct_websocket_refusals_total",
+    "WebSocket connections refused, or ended for what the client sent. no_upgrade: a plain HTTP client, answered 426; not_sip: \
+     the sub-protocol sip is not offered; wrong_origin: the page is not in VIADUCT_WEBSOCKET_ORIGINS.",
+    &["reason"],
+);
+
+/// Heads of the PROXY protocol.
+pub const PROXY_PROTOCOL_HEADS: Metric = metric(
+    "viaduct_proxy_protocol_heads_total",
+    "Heads of the PROXY protocol from VIADUCT_PROXY_PROTOCOL_FROM. proxied: it names a client; sender: the load balancer speaks \
+     for itself, as its health checks do; malformed: there was none, or it was broken, and the connection was closed.",
+    &["result"],
+);
+
+/// When certificates end.
+pub const CERTIFICATE_END: Metric = metric(
+    "viaduct_certificate_end_seconds",
+    "The last moment that a certificate in use is valid, in seconds of Unix time, by its file. To be woken a week before: \
+     viaduct_certificate_end_seconds - time() < 7 * 86400.",
+    &["file"],
+);
+
+/// Certificates read again.
+pub const CERTIFICATE_RELOADS: Metric = metric(
+    "viaduct_certificate_reloads_total",
+    "Times that certificates were read again, because a file had changed or on SIGHUP. refused: they cannot be used, so the \
+     earlier ones are still in use; the log says what is wrong.",
+    &["result"],
 );
 
 /// Our own answers by code.
@@ -309,7 +357,7 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 39] = [
+pub const ALL: [Metric; 44] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
@@ -329,6 +377,11 @@ pub const ALL: [Metric; 39] = [
     PINGS_ANSWERED,
     STUN_ANSWERED,
     HANDED_OVER,
+    TLS_HANDSHAKES,
+    WEBSOCKET_REFUSALS,
+    PROXY_PROTOCOL_HEADS,
+    CERTIFICATE_END,
+    CERTIFICATE_RELOADS,
     NAME_LOOKUPS,
     NAMES,
     NAMES_CROWDED_OUT,

@@ -3,8 +3,10 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`plan`] | settings become a snapshot: names resolved, addresses chosen |
+//! | [`certificates`] | settings become certificates, keys and authorities |
 //! | [`sockets`] | listeners become sockets, and connections get descriptors |
 
+pub mod certificates;
 pub mod plan;
 pub mod sockets;
 
@@ -14,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -22,11 +25,13 @@ use crate::balance::backend::BackendIndex;
 use crate::config::error::ConfigError;
 use crate::config::{PinCores, SecretSetting, Settings};
 use crate::control::admin::{self, Admin};
+use crate::control::certificates::Watch;
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
 use crate::control::{self, signal};
 use crate::io::{Choice, Doorbell};
 use crate::metrics::cells::ShardCells;
+use crate::metrics::certificates::Certificates;
 use crate::metrics::collector::Metrics;
 use crate::metrics::names::NameCells;
 use crate::proxy::names::Families;
@@ -85,12 +90,14 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let (stop_admin, stopped) = oneshot::channel();
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let resolving = tokio::spawn(viaduct.resolver(settings).run());
+        let watching = viaduct.watch.take().map(|watch| tokio::spawn(watch.run()));
         let outcome = viaduct.wait().await;
         viaduct.admin.ready.store(false, Ordering::Release);
         if outcome.is_ok() {
             viaduct.drain(Duration::from_secs(settings.streams.grace_s.into())).await;
         }
         resolving.abort();
+        watching.inspect(|watching| watching.abort());
         drop(stop_admin);
         viaduct.stop();
         // A client of the admin listener that never ends its request must not keep the process.
@@ -118,6 +125,8 @@ pub struct Viaduct {
     pub snapshot: Arc<crate::proxy::snapshot::Snapshot>,
     exchange: Arc<Exchange>,
     names: Arc<NameCells>,
+    /// Who reads certificates again when their files change; `None` where there are none.
+    watch: Option<Watch>,
     shards: Vec<Running>,
     ended: mpsc::UnboundedReceiver<()>,
 }
@@ -128,7 +137,9 @@ impl Viaduct {
         sockets::allow_descriptors(settings);
         let plan = plan::make(settings)?;
         let sockets = sockets::open(&plan, settings)?;
-        let Plan { snapshot, digest, .. } = plan;
+        let Plan { snapshot, digest, tls, tls_files, .. } = plan;
+        let certificates = Arc::new(Certificates::new(Arc::new(ArcSwap::from_pointee(tls))));
+        let policy = plan::connection_policy(settings, certificates.context.clone());
         let snapshot = Arc::new(snapshot);
         let exchange = Arc::new(Exchange::default());
         let cores = cores(settings, sockets.len());
@@ -145,7 +156,7 @@ impl Viaduct {
                 options: plan::engine_options(settings),
                 snapshot: snapshot.clone(),
                 exchange: exchange.clone(),
-                policy: plan::connection_policy(settings),
+                policy: policy.clone(),
                 post: post.clone(),
             };
             let ending = ending.clone();
@@ -158,10 +169,12 @@ impl Viaduct {
         report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
         let names = Arc::new(NameCells::default());
-        let metrics = Metrics::new(cells, names.clone(), snapshot.clone(), digest);
+        let metrics = Metrics::new(cells, names.clone(), certificates.clone(), snapshot.clone(), digest);
         let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
-        Ok(Viaduct { admin, snapshot, exchange, names, shards, ended })
+        let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
+        let watch = (!tls_files.pairs.is_empty()).then(|| Watch::new(tls_files, certificates, every));
+        Ok(Viaduct { admin, snapshot, exchange, names, watch, shards, ended })
     }
 
     /// What each shard counts.

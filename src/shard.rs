@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`thread`] | starts a shard on its core and stops it |
 //! | `worker` | what is done with what the engine tells |
+//! | `session` | what lies between a connection's bytes and its messages |
 //! | `delivery` | how a message leaves: by a datagram, on a connection, by another shard |
 //! | `connections` | what is known of each connection |
 //! | `dialed` | the connections that the shard opened, and what waits for them |
@@ -20,6 +21,7 @@ mod delivery;
 mod dialed;
 pub mod mailbox;
 pub mod policy;
+mod session;
 pub mod thread;
 mod worker;
 

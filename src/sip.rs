@@ -41,11 +41,17 @@ pub enum Transport {
     Udp,
     /// TCP, RFC 3261 §18.
     Tcp,
+    /// TLS over TCP, RFC 3261 §26.2.
+    Tls,
+    /// WebSocket, RFC 7118.
+    Ws,
+    /// WebSocket over TLS, RFC 7118.
+    Wss,
 }
 
 impl Transport {
     /// Every transport, in the order of [`Transport::index`].
-    pub const ALL: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+    pub const ALL: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
     /// This transport's place in [`Transport::ALL`].
     pub fn index(self) -> usize {
@@ -57,6 +63,9 @@ impl Transport {
         match self {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
         }
     }
 
@@ -65,21 +74,46 @@ impl Transport {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
         }
     }
 
-    /// The port where none is written (RFC 3261 §18.2.2, §19.1.2).
+    /// The parameter of a URI that leads to it, empty for UDP, which is what a URI means that names none (RFC 3263 §4.1).
+    /// WebSocket is `ws` with TLS and without (RFC 7118 §4.2). TLS is `tls`, which RFC 3261 §26.2.2 calls deprecated and all
+    /// the field writes: what it asks for instead, a `sips` URI, would ask TLS of every hop of the dialog.
+    pub fn uri_parameter(self) -> &'static str {
+        match self {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
+        }
+    }
+
+    /// The port where none is written (RFC 3261 §18.2.2, §19.1.2; RFC 7118 §5.2.2).
     pub fn default_port(self) -> u16 {
         match self {
             Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+            Transport::Ws => 80,
+            Transport::Wss => 443,
         }
     }
 
-    /// Whether messages follow each other on a connection, each as long as its Content-Length says (§18.3).
+    /// Whether messages travel by a connection, so that its end is noticed and nobody sends them again (§18.3).
     pub fn is_stream(self) -> bool {
-        match self {
-            Transport::Udp => false,
-            Transport::Tcp => true,
-        }
+        self != Transport::Udp
+    }
+
+    /// Whether TLS is between the connection and the messages.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
+    /// Whether messages are those of WebSocket. Only its clients open connections (RFC 7118 §5).
+    pub fn is_web_socket(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
     }
 }

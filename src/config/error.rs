@@ -34,7 +34,10 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ConfigError { variable, value, wrong, right } = self;
-        write!(f, "{variable} is `{value}`: {wrong}. Right would be: {right}.")
+        match value.is_empty() {
+            true => write!(f, "{variable} is empty: {wrong}. Right would be: {right}."),
+            false => write!(f, "{variable} is `{value}`: {wrong}. Right would be: {right}."),
+        }
     }
 }
 

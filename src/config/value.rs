@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use crate::balance::backend::Weight;
+use crate::frame::tls::ClientCertificates;
 use crate::proxy::hash_key::{HashKey, HashRules};
 use crate::sip::Transport;
 use crate::sip::start_line::Method;
@@ -15,7 +16,8 @@ use crate::sip::start_line::Method;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listeners(pub Vec<Listen>);
 
-/// One listener: `transport://address:port[;advertise=host:port]`.
+/// One listener: `transport://address:port[;advertise=host:port][;alias=host:port][;client-certificates=word]
+/// [;proxy-protocol]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// How messages travel there.
@@ -26,6 +28,10 @@ pub struct Listen {
     pub advertise: Option<HostPort>,
     /// Further names that Routes may name it by.
     pub aliases: Vec<HostPort>,
+    /// Whether clients show certificates there.
+    pub clients: ClientCertificates,
+    /// Whether load balancers in front say there for whom they speak.
+    pub takes_proxy_protocol: bool,
 }
 
 /// A comma list of backends; it may be empty.
@@ -81,9 +87,15 @@ impl FromStr for Listeners {
             return Err(format!("{} listeners are too many; at most {MAX_LISTENERS}", listeners.len()));
         }
         for (index, listener) in listeners.iter().enumerate() {
-            let is_same = |other: &Listen| (other.transport, other.address) == (listener.transport, listener.address);
-            if listener.address.port() != 0 && listeners[..index].iter().any(is_same) {
-                return Err(format!("{}://{} stands twice", listener.transport.label(), listener.address));
+            // All that is no UDP is TCP to the kernel, which would give each listener half of the connections.
+            let socket = |listener: &Listen| (listener.transport.is_stream(), listener.address);
+            let same = listeners[..index].iter().find(|other| socket(other) == socket(listener));
+            if let Some(other) = same.filter(|_| listener.address.port() != 0) {
+                let (one, other, address) = (listener.transport.label(), other.transport.label(), listener.address);
+                return Err(match one == other {
+                    true => format!("{one}://{address} stands twice"),
+                    false => format!("{one}:// and {other}:// cannot share {address}: give one of them another port"),
+                });
             }
         }
         Ok(Listeners(listeners))
@@ -203,7 +215,8 @@ const HASH_KEYS: [(&str, HashKey); 5] = [
     ("source", HashKey::Source),
 ];
 
-fn items(text: &str) -> impl Iterator<Item = &str> {
+/// The items of a comma list.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
@@ -212,15 +225,41 @@ fn parse_listener(item: &str) -> Result<Listen, String> {
     let mut parts = rest.split(';');
     let address = parts.next().unwrap_or_default();
     let address = address.parse().map_err(|_| format!("`{address}` in `{item}` is not address:port"))?;
-    let (mut advertise, mut aliases) = (None, Vec::new());
+    let mut listener = Listen {
+        transport,
+        address,
+        advertise: None,
+        aliases: Vec::new(),
+        clients: ClientCertificates::Ignored,
+        takes_proxy_protocol: false,
+    };
     for part in parts {
         match part.split_once('=') {
-            Some(("advertise", value)) => advertise = Some(parse_advertised(value)?),
-            Some(("alias", value)) => aliases.push(parse_advertised(value)?),
-            _ => return Err(format!("`{part}` in `{item}` is neither advertise=host:port nor alias=host:port")),
+            Some(("advertise", value)) => listener.advertise = Some(parse_advertised(value)?),
+            Some(("alias", value)) => listener.aliases.push(parse_advertised(value)?),
+            Some(("client-certificates", word)) => listener.clients = client_certificates(word, transport, item)?,
+            None if part == "proxy-protocol" => listener.takes_proxy_protocol = true,
+            _ => {
+                return Err(format!(
+                    "`{part}` in `{item}` is none of advertise=host:port, alias=host:port, client-certificates=word and \
+                     proxy-protocol"
+                ));
+            }
         }
     }
-    Ok(Listen { transport, address, advertise, aliases })
+    Ok(listener)
+}
+
+fn client_certificates(word: &str, transport: Transport, item: &str) -> Result<ClientCertificates, String> {
+    if !transport.is_secure() {
+        return Err(format!("`{item}` has no TLS, so clients cannot show certificates there"));
+    }
+    match word {
+        "ignored" => Ok(ClientCertificates::Ignored),
+        "optional" => Ok(ClientCertificates::Optional),
+        "required" => Ok(ClientCertificates::Required),
+        _ => Err(format!("`{word}` in `{item}` is none of ignored, optional, required")),
+    }
 }
 
 /// What others reach us by: neither the wildcard address nor port 0 can be reached by anybody.
@@ -239,6 +278,11 @@ fn parse_backend(item: &str) -> Result<BackendSetting, String> {
         None => (None, head),
     };
     let transport = parse_transport(transport, item)?;
+    if transport.is_web_socket() {
+        return Err(format!(
+            "`{item}` cannot be reached: WebSocket is for clients alone, backends take udp, tcp or tls"
+        ));
+    }
     let mut parts = address.split(';');
     let target = parts.next().unwrap_or_default().parse::<HostPort>()?;
     if target.port == 0 {
@@ -266,7 +310,7 @@ fn split_transport(item: &str) -> Result<(Transport, &str), String> {
 }
 
 fn no_transport(item: &str) -> String {
-    format!("`{item}` does not begin with a transport, as udp:// or tcp://")
+    format!("`{item}` does not begin with a transport, as udp:// or tls://")
 }
 
 fn parse_transport(word: &str, item: &str) -> Result<Transport, String> {
@@ -308,15 +352,30 @@ mod tests {
     fn a_listener_over_udp_and_one_over_tcp_may_share_an_address() {
         let Listeners(listeners) = "udp://10.0.0.1:5060,tcp://10.0.0.1:5060".parse().unwrap();
         assert_eq!(listeners[0].address, listeners[1].address);
-        assert_eq!([listeners[0].transport, listeners[1].transport], Transport::ALL);
+        assert_eq!([listeners[0].transport, listeners[1].transport], [Transport::Udp, Transport::Tcp]);
         let error = "tcp://10.0.0.1:5060,tcp://10.0.0.1:5060".parse::<Listeners>().unwrap_err();
         assert_eq!(error, "tcp://10.0.0.1:5060 stands twice");
+        let error = "tls://10.0.0.1:5060,ws://10.0.0.1:5060".parse::<Listeners>().unwrap_err();
+        assert!(error.starts_with("ws:// and tls:// cannot share 10.0.0.1:5060"), "{error}");
+    }
+
+    #[test]
+    fn a_listener_says_what_clients_show_and_who_stands_in_front() {
+        let text = "tls://10.0.0.1:5061;client-certificates=required,wss://10.0.0.1:443;proxy-protocol;alias=a:1";
+        let Listeners(listeners) = text.parse().unwrap();
+        assert_eq!((listeners[0].clients, listeners[0].takes_proxy_protocol), (ClientCertificates::Required, false));
+        assert_eq!((listeners[1].clients, listeners[1].takes_proxy_protocol), (ClientCertificates::Ignored, true));
+        for text in ["tcp://10.0.0.1:1;client-certificates=required", "tls://10.0.0.1:1;client-certificates=yes"] {
+            assert!(text.parse::<Listeners>().is_err(), "{text}");
+        }
     }
 
     #[test]
     fn a_transport_that_is_not_spoken_is_told_with_those_that_are() {
-        let error = "tls://10.0.0.1:5061".parse::<Backends>().unwrap_err();
-        assert!(error.ends_with("speaks: udp, tcp"), "{error}");
+        let error = "sctp://10.0.0.1:5061".parse::<Backends>().unwrap_err();
+        assert!(error.ends_with("speaks: udp, tcp, tls, ws, wss"), "{error}");
+        let error = "wss://10.0.0.1:5061".parse::<Backends>().unwrap_err();
+        assert!(error.ends_with("backends take udp, tcp or tls"), "{error}");
     }
 
     #[test]

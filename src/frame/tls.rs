@@ -25,6 +25,7 @@
 //! ```
 
 mod client;
+mod context;
 mod error;
 mod fault;
 mod files;
@@ -43,6 +44,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
 
 pub use client::{ClientFiles, ClientTls, PeerName};
+pub use context::{ContextFiles, TlsContext};
 pub use error::{Reason, TlsError};
 pub use fault::{Fault, FileFault};
 pub use files::{Loaded, MAX_CHAIN, MAX_FILE_BYTES, PairFiles};

@@ -116,6 +116,24 @@ impl WebSocket {
         matches!(self.phase, Phase::Open(_))
     }
 
+    /// Whether the handshake, a frame or a message has begun and is not complete. A peer is to be given only so long for it.
+    pub fn is_mid_message(&self) -> bool {
+        match &self.phase {
+            Phase::Opening(..) => true,
+            Phase::Open(frames) | Phase::Closing(frames) => frames.is_mid_message(),
+            Phase::Closed => false,
+        }
+    }
+
+    /// How much is kept of what is not complete, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Opening(head, _) => head.len(),
+            Phase::Open(frames) | Phase::Closing(frames) => frames.kept_bytes(),
+            Phase::Closed => 0,
+        }
+    }
+
     fn take(&mut self, bytes: &[u8], event: &mut dyn FnMut(Event<'_>), wire: &mut BytesMut) -> Result<(), Refusal> {
         match &mut self.phase {
             Phase::Opening(head, origins) => {

@@ -14,6 +14,7 @@ use crate::sip::reply::Status;
 
 use super::connections::ConnectionCells;
 use super::latency::{LatencyCells, Total};
+use super::layers::LayerCells;
 
 /// A counter with one writer. A plain load and store: no locked instruction.
 #[derive(Debug, Default)]
@@ -147,6 +148,7 @@ struct Counts {
     rejected: [Cell; RejectedToken::ALL.len()],
     names_not_asked: Cell,
     connections: ConnectionCells,
+    layers: LayerCells,
     turns: TurnCells,
 }
 
@@ -198,6 +200,7 @@ impl ShardCells {
             rejected: Default::default(),
             names_not_asked: Cell::default(),
             connections: ConnectionCells::default(),
+            layers: LayerCells::default(),
             turns: TurnCells::default(),
         };
         let backends = (0..backends).map(|_| BackendCells::default()).collect();
@@ -285,6 +288,11 @@ impl ShardCells {
     /// What is counted of connections.
     pub fn connections(&self) -> &ConnectionCells {
         &self.counts.connections
+    }
+
+    /// What is counted of TLS, WebSocket and the PROXY protocol.
+    pub fn layers(&self) -> &LayerCells {
+        &self.counts.layers
     }
 
     /// Messages in.

@@ -1,5 +1,7 @@
 //! Sums the cells of all shards when Prometheus asks.
 
+mod layers;
+
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
@@ -19,6 +21,7 @@ use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
 use super::cells::{CLASSES, Dropped, ShardCells, TurnCells};
+use super::certificates::Certificates;
 use super::connections::{ConnectionCells, Direction, Ended};
 use super::latency::{self, Total};
 use super::names::{NameCells, Outcome};
@@ -31,17 +34,18 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The page over these shards and what is counted of names. `digest` is that of the configuration.
+    /// The page over these shards, what is counted of names, and the certificates in use. `digest` is that of the configuration.
     pub fn new(
         shards: Vec<Arc<ShardCells>>,
         names: Arc<NameCells>,
+        certificates: Arc<Certificates>,
         snapshot: Arc<Snapshot>,
         digest: String,
     ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let shares = snapshot.table().shares();
-        registry.register(Box::new(Sum { shards, names, snapshot, shares, digest }))?;
+        registry.register(Box::new(Sum { shards, names, certificates, snapshot, shares, digest }))?;
         Ok(Metrics { registry })
     }
 
@@ -54,6 +58,7 @@ impl Metrics {
 struct Sum {
     shards: Vec<Arc<ShardCells>>,
     names: Arc<NameCells>,
+    certificates: Arc<Certificates>,
     snapshot: Arc<Snapshot>,
     /// Counted once: a look over the whole table takes longer than all the rest of a scrape.
     shares: Vec<f64>,
@@ -73,6 +78,8 @@ impl Collector for Sum {
         families.extend(self.latencies());
         families.extend(self.connections());
         families.extend(self.streams());
+        families.extend(self.layers());
+        families.extend(self.certificates());
         families.extend(self.names());
         families.extend(self.engines());
         families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
@@ -86,10 +93,16 @@ impl Sum {
         self.shards.iter().map(|cells| count(cells)).sum()
     }
 
+    /// The transports that there are listeners for: rows of the others would be zero for ever.
+    fn transports(&self) -> impl Iterator<Item = Transport> + Clone {
+        let listeners = self.snapshot.listeners();
+        Transport::ALL.into_iter().filter(|known| listeners.iter().any(|listener| listener.transport == *known))
+    }
+
     fn messages(&self) -> Vec<MetricFamily> {
         let (mut received, mut sent) = (Vec::new(), Vec::new());
         for side in Side::ALL {
-            for transport in Transport::ALL {
+            for transport in self.transports() {
                 let place = [side.label(), transport.label()];
                 for kind in 0..MessageKind::COUNT {
                     let (method, class) = kind_labels(kind);
@@ -171,7 +184,7 @@ impl Sum {
 
     fn connections(&self) -> Vec<MetricFamily> {
         let (mut opened, mut ended, mut open) = (Vec::new(), Vec::new(), Vec::new());
-        let streams = || Transport::ALL.into_iter().filter(|transport| transport.is_stream());
+        let streams = || self.transports().filter(|transport| transport.is_stream());
         let places = Side::ALL.into_iter().flat_map(|side| streams().map(move |transport| (side, transport)));
         for (side, transport) in places {
             for direction in Direction::ALL {
@@ -321,7 +334,7 @@ mod tests {
     use crate::io::{EngineKind, Turn};
     use crate::metrics::cells::SentTag;
     use crate::proxy::keys::Keys;
-    use crate::proxy::snapshot::Policy;
+    use crate::proxy::snapshot::{Listener, Policy};
 
     #[test]
     fn connections_of_all_shards_stand_on_the_page_by_side_transport_direction_and_reason() {
@@ -338,8 +351,12 @@ mod tests {
             cells.turn(&Turn { stream_bytes: 7, accepts_refused: 1, ..Turn::default() });
         }
         let keys = Keys::derive(b"a secret for tests only").unwrap();
-        let snapshot = Snapshot::new(Vec::new(), Pool::default(), keys, Policy::default());
-        let page = Metrics::new(shards, Arc::default(), Arc::new(snapshot), String::new()).unwrap().page().unwrap();
+        let listener = Listener::new(Transport::Tcp, ([127, 0, 0, 1], 5060).into(), "127.0.0.1", 5060);
+        let snapshot = Snapshot::new(vec![listener], Pool::default(), keys, Policy::default());
+        let page = Metrics::new(shards, Arc::default(), Arc::default(), Arc::new(snapshot), String::new())
+            .unwrap()
+            .page()
+            .unwrap();
         let accepted = r#"direction="accepted",side="client",transport="tcp"}"#;
         let timed_out = r#"direction="accepted",reason="message_timeout",side="client",transport="tcp"}"#;
         for (metric, labels, value) in [

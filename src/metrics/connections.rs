@@ -51,10 +51,22 @@ pub enum Ended {
     ConnectFailed,
     /// It was not open in time.
     ConnectTimeout,
+    /// Its handshakes were not complete in time.
+    HandshakeTimeout,
+    /// As many connections were in their handshakes as may be.
+    HandshakesFull,
+    /// TLS failed, in the handshake or later.
+    Tls,
+    /// What the client sent is not WebSocket as SIP uses it.
+    WebSocket,
+    /// The head of the PROXY protocol that had to come did not.
+    ProxyProtocol,
     /// A message that had begun was not complete in time.
     MessageTimeout,
     /// Where the next message begins could not be told.
     Framing,
+    /// So much of what is not complete was kept that no more may be.
+    NoBuffer,
     /// The peer read too slowly for what was to be sent.
     QueueFull,
     /// Viaduct ends.
@@ -65,15 +77,21 @@ pub enum Ended {
 
 impl Ended {
     /// Every reason, in the order of [`Ended::index`].
-    pub const ALL: [Ended; 11] = [
+    pub const ALL: [Ended; 17] = [
         Ended::PeerFinished,
         Ended::Reset,
         Ended::TimedOut,
         Ended::Idle,
         Ended::ConnectFailed,
         Ended::ConnectTimeout,
+        Ended::HandshakeTimeout,
+        Ended::HandshakesFull,
+        Ended::Tls,
+        Ended::WebSocket,
+        Ended::ProxyProtocol,
         Ended::MessageTimeout,
         Ended::Framing,
+        Ended::NoBuffer,
         Ended::QueueFull,
         Ended::Stopped,
         Ended::Failed,
@@ -93,8 +111,14 @@ impl Ended {
             Ended::Idle => "idle",
             Ended::ConnectFailed => "connect_failed",
             Ended::ConnectTimeout => "connect_timeout",
+            Ended::HandshakeTimeout => "handshake_timeout",
+            Ended::HandshakesFull => "handshakes_full",
+            Ended::Tls => "tls",
+            Ended::WebSocket => "websocket",
+            Ended::ProxyProtocol => "proxy_protocol",
             Ended::MessageTimeout => "message_timeout",
             Ended::Framing => "framing",
+            Ended::NoBuffer => "no_buffer",
             Ended::QueueFull => "queue_full",
             Ended::Stopped => "stopped",
             Ended::Failed => "failed",
@@ -220,9 +244,9 @@ mod tests {
         }
         for (side, transport, direction) in all_kinds() {
             let connections = cells.connections();
-            assert_eq!(connections.opened_count(side, transport, direction), 12);
+            assert_eq!(connections.opened_count(side, transport, direction), Ended::ALL.len() as u64 + 1);
             assert_eq!(connections.open_count(side, transport, direction), 1);
-            assert_eq!(cells.connections_open(), 8);
+            assert_eq!(cells.connections_open(), KINDS as u64);
             for why in Ended::ALL {
                 assert_eq!(connections.ended_count(side, transport, direction, why), 1, "{}", why.label());
             }

@@ -203,7 +203,7 @@ impl<'a> Request<'a> {
 
     /// Whether a URI's host and port are ours.
     pub(super) fn names_viaduct(&self, uri: &Uri) -> bool {
-        !uri.host.is_empty() && self.snapshot.is_own(uri.host, uri.port_or_default(), self.inbound)
+        !uri.host.is_empty() && self.snapshot.is_own(uri.host, uri.port_or_default(self.inbound.bytes), self.inbound)
     }
 
     fn is_for_viaduct_itself(&self, uri: &Uri) -> bool {

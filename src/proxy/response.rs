@@ -13,7 +13,7 @@ use super::branch;
 use super::inbound::{Inbound, Side};
 use super::latency::{self, Sample};
 use super::rewrite;
-use super::snapshot::Snapshot;
+use super::snapshot::{Listener, Snapshot};
 use super::token::return_path::ReturnPath;
 use super::validate::message_end;
 use super::verdict::{DropReason, Fault, NextHop, Verdict};
@@ -79,16 +79,17 @@ pub(super) fn way_back(snapshot: &Snapshot, message: &[u8], head: &Head) -> Resu
     let below = via_below(message, head, field, &own)?;
     let path = verify(snapshot, message, head, &own, &below).ok_or(DropReason::ResponseUnverified)?;
     let to = below.stamped_address(message).ok_or(DropReason::ResponseUnverified)?;
-    let reconnect = path.connection.and_then(|_| reconnect_to(message, &below, to));
+    let reconnect = path.connection.and_then(|_| reconnect_to(snapshot.listener(path.listener)?, message, &below, to));
     let hop = NextHop { listener: path.listener, to, from: path.local, connection: path.connection, reconnect };
     Ok(Answered { own, below, hop })
 }
 
 /// Where a response may go whose connection is gone (§18.2.2): to the port in sent-by, unless the sender was behind address
-/// translation or gave a name, since a connection to a translator's port would reach a stranger.
-fn reconnect_to(message: &[u8], below: &Via, to: SocketAddr) -> Option<SocketAddr> {
-    let sent_by = below.sent_by_ip(message).filter(|ip| *ip == to.ip())?;
-    Some(SocketAddr::new(sent_by, below.port_or_default()))
+/// translation or gave a name, since a connection to a translator's port would reach a stranger. A WebSocket client takes no
+/// connections.
+fn reconnect_to(listener: &Listener, message: &[u8], below: &Via, to: SocketAddr) -> Option<SocketAddr> {
+    let sent_by = below.sent_by_ip(message).filter(|ip| *ip == to.ip() && !listener.transport.is_web_socket())?;
+    Some(SocketAddr::new(sent_by, below.port.unwrap_or(listener.transport.default_port())))
 }
 
 /// Takes our Via, the topmost, out.

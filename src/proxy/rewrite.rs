@@ -193,7 +193,9 @@ fn write_uri(
     draft: &mut Draft,
 ) -> Result<(), DraftFull> {
     let Some(listener) = request.snapshot.listener(listener) else { return Err(DraftFull) };
-    let scheme = if request.has_sips() { "sips" } else { "sip" };
+    // A secure URI of a listener that has no TLS would lead nowhere: what is behind us is trusted to be secure by itself
+    // (§26.2.2).
+    let scheme = if listener.transport.is_secure() && request.has_sips() { "sips" } else { "sip" };
     let texts: [&[u8]; 8] =
         [name.as_bytes(), b": <", scheme.as_bytes(), b":", token, listener.uri_end(), parameter.as_bytes(), b">\r\n"];
     draft.insert(place, texts)

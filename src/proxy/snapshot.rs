@@ -110,12 +110,7 @@ impl Listener {
         let cookie = String::from_utf8_lossy(MAGIC_COOKIE);
         let token = transport.via_token();
         let via = format!("Via: SIP/2.0/{token} {advertised_host}:{advertised_port};rport;branch={cookie}");
-        // UDP is what a URI means that names none (RFC 3263 §4.1).
-        let transport_parameter = match transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-        };
-        let uri_end = format!("@{advertised_host}:{advertised_port}{transport_parameter};lr");
+        let uri_end = format!("@{advertised_host}:{advertised_port}{};lr", transport.uri_parameter());
         let names = vec![Name::new(advertised_host, advertised_port)];
         let advertised_host = advertised_host.to_owned();
         Listener {

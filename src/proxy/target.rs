@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::balance::backend::BackendIndex;
 use crate::sip::Transport;
 use crate::sip::reply::Status;
-use crate::sip::uri::{Scheme, Uri};
+use crate::sip::uri::Uri;
 use crate::sip::via::parse_ip;
 
 use super::hash_key;
@@ -122,7 +122,7 @@ fn contact_instead(
         && transport_of(request, next).ok() == Some(listener.transport);
     let host = next.parameters.maddr.unwrap_or(next.host);
     let ip = parse_ip(host.of(request.inbound.bytes)).filter(|_| is_usable)?.to_canonical();
-    let address = SocketAddr::new(ip, next.port_or_default());
+    let address = SocketAddr::new(ip, next.port_or_default(request.inbound.bytes));
     let is_ours = request.snapshot.is_own_address(address, request.inbound)
         || request.snapshot.pool().by_address(address).is_some();
     (!is_ours && is_near(ip, flow.peer.ip())).then_some(address)
@@ -179,7 +179,7 @@ fn address_of(request: &Request<'_>, uri: &Uri, transport: Transport) -> Result<
     let refused = |detail| Refusal::because(Status::ServerError, detail);
     let host = uri.parameters.maddr.unwrap_or(uri.host);
     if let Some(ip) = parse_ip(host.of(message)) {
-        return Ok((SocketAddr::new(ip, uri.port_or_default()), None));
+        return Ok((SocketAddr::new(ip, uri.port_or_default(message)), None));
     }
     let wanted = Wanted { host, lookup: lookup_of(uri, transport) };
     let name = wanted.name(message).ok_or_else(|| refused("Next Hop Is Neither Address Nor Name"))?;
@@ -193,12 +193,16 @@ fn address_of(request: &Request<'_>, uri: &Uri, transport: Transport) -> Result<
     }
 }
 
-/// The transport that a URI asks for (RFC 3263 §4.1), if a listener has it; UDP where it asks for none. 500, as above.
+/// The transport that a URI asks for, if a listener has it; 500, as above. A WebSocket client takes no connections, so a
+/// request that names it without its flow has lost it (RFC 7118 §5, RFC 5626 §5.3.1).
 fn transport_of(request: &Request<'_>, uri: &Uri) -> Result<Transport, Refusal> {
-    let named = uri.parameters.transport.map_or(&b"udp"[..], |transport| transport.of(request.inbound.bytes));
+    let asked = uri.transport(request.inbound.bytes);
+    if asked.is_some_and(Transport::is_web_socket) {
+        return Err(Refusal::because(Status::FlowFailed, "WebSocket Clients Are Reached By Their Flow Alone"));
+    }
     let mut known = request.snapshot.listeners().iter().map(|listener| listener.transport);
     known
-        .find(|transport| named.eq_ignore_ascii_case(transport.label().as_bytes()) && uri.scheme != Scheme::Sips)
+        .find(|known| Some(*known) == asked)
         .ok_or_else(|| Refusal::because(Status::ServerError, "No Listener Has The Next Hop's Transport"))
 }
 
@@ -206,7 +210,8 @@ fn transport_of(request: &Request<'_>, uri: &Uri) -> Result<Transport, Refusal> 
 fn lookup_of(uri: &Uri, transport: Transport) -> Lookup {
     match (uri.port, uri.parameters.transport, transport) {
         (Some(port), ..) => Lookup::Port(port),
-        (None, Some(_), Transport::Tcp) => Lookup::Tcp,
+        (None, _, Transport::Tls | Transport::Wss) => Lookup::Tls,
+        (None, Some(_), Transport::Tcp | Transport::Ws) => Lookup::Tcp,
         (None, Some(_), Transport::Udp) => Lookup::Udp,
         (None, None, _) => Lookup::Service,
     }
@@ -236,8 +241,8 @@ fn inward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stoppe
 
 /// The pool's member that a URI names, by its address or its configured host.
 fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
-    let host = uri.host.of(request.inbound.bytes);
-    let port = uri.port_or_default();
+    let message = request.inbound.bytes;
+    let (host, port) = (uri.host.of(message), uri.port_or_default(message));
     match parse_ip(host) {
         Some(ip) => request.snapshot.pool().by_address(SocketAddr::new(ip, port)),
         None => request.snapshot.pool().by_host(host, port),

@@ -4,8 +4,10 @@
 //! bound, and nobody reads them while the table is made; so sockets are opened last, and a check opens none.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
 use crate::balance::backend::{Backend, BackendIndex};
@@ -13,13 +15,17 @@ use crate::balance::pool::Pool;
 use crate::config::error::ConfigError;
 use crate::config::value::{BackendSetting, HostPort, Listen};
 use crate::config::{SecretSetting, Settings, Switch};
+use crate::frame::stream::Limits;
+use crate::frame::tls::{ContextFiles, TlsContext};
+use crate::frame::websocket::Origins;
 use crate::io::Options;
 use crate::proxy::keys::Keys;
 use crate::proxy::latency::Instance;
 use crate::proxy::snapshot::{Listener, Snapshot};
-use crate::shard::policy::ConnectionPolicy;
+use crate::shard::policy::{ConnectionPolicy, ListenerPolicy};
 use crate::sip::Transport;
 
+use super::certificates;
 use super::sockets::{self, Claimed};
 
 /// What the shards start from.
@@ -31,14 +37,19 @@ pub struct Plan {
     pub digest: String,
     /// The listeners' addresses that another program has.
     pub in_use: Vec<(Transport, SocketAddr)>,
+    /// Certificates, keys and authorities.
+    pub tls: TlsContext,
+    /// The files that those were read from.
+    pub tls_files: ContextFiles,
 }
 
 /// Makes the plan. Binds each listener for a moment, to learn its port where port 0 is set, and whether it is free.
 pub fn make(settings: &Settings) -> Result<Plan, ConfigError> {
     let (keys, pool) = (keys(settings)?, pool(settings)?);
+    let (tls, tls_files) = certificates::load(settings)?;
     let Claimed { addresses, in_use } = sockets::claim(settings)?;
     let digest = digest(&keys, &pool, settings);
-    Ok(Plan { snapshot: snapshot(settings, keys, pool, &addresses)?, digest, in_use })
+    Ok(Plan { snapshot: snapshot(settings, keys, pool, &addresses)?, digest, in_use, tls, tls_files })
 }
 
 /// The snapshot alone, with the listeners' addresses as they are set: no listener is bound, so a port 0 stays 0.
@@ -91,14 +102,23 @@ pub fn engine_options(settings: &Settings) -> Options {
 }
 
 /// How connections are kept, as set.
-pub fn connection_policy(settings: &Settings) -> ConnectionPolicy {
-    let streams = &settings.streams;
+pub fn connection_policy(settings: &Settings, tls: Arc<ArcSwap<TlsContext>>) -> ConnectionPolicy {
+    let (streams, layers) = (&settings.streams, &settings.layers);
+    let listener =
+        |listen: &Listen| ListenerPolicy { clients: listen.clients, takes_proxy_protocol: listen.takes_proxy_protocol };
+    let shards = u32::try_from(settings.shard_count()).unwrap_or(u32::MAX).max(1);
     ConnectionPolicy {
         idle: Duration::from_secs(streams.connection_idle_s.into()),
         connect: Duration::from_millis(streams.connect_timeout_ms.into()),
+        handshake: Duration::from_millis(layers.handshake_timeout_ms.into()),
+        handshakes_max: layers.handshakes_max.div_ceil(shards),
         message: Duration::from_secs(streams.message_timeout_s.into()),
         per_backend: streams.backend_connections,
-        ..ConnectionPolicy::default()
+        limits: Limits::default(),
+        tls,
+        origins: Arc::new(Origins::only(&layers.websocket_origins.0, false)),
+        listeners: settings.listen.0.iter().map(listener).collect(),
+        proxies: layers.proxy_protocol_from.0.clone().into(),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn claim(settings: &Settings) -> Result<Claimed, ConfigError> {
     for Listen { transport, address, .. } in &settings.listen.0 {
         let free = match transport {
             Transport::Udp => claim_udp(*address),
-            Transport::Tcp => claim_tcp(*address),
+            _ => claim_tcp(*address),
         };
         match free {
             Ok(free) => claimed.addresses.push(free),
@@ -101,7 +101,7 @@ fn open_all(listeners: &[Listener], settings: &Settings) -> Result<Sockets, Conf
         let unusable = |error| unusable(*transport, *address, &error);
         match transport {
             Transport::Udp => sockets.datagrams.push(open_udp(*address, &datagrams).map_err(unusable)?),
-            Transport::Tcp => sockets.listeners.push(open_tcp(*address, &streams).map_err(unusable)?),
+            _ => sockets.listeners.push(open_tcp(*address, &streams).map_err(unusable)?),
         }
     }
     Ok(sockets)

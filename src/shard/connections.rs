@@ -5,13 +5,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::frame::stream::Framer;
+use bytes::BytesMut;
+
 use crate::io::{ConnectionId, Streams};
 use crate::metrics::connections::{Direction, Ended};
 use crate::proxy::inbound::{ListenerIndex, Side};
 
 use super::dialed::Route;
 use super::policy::ConnectionPolicy;
+use super::session::Session;
 
 /// One connection.
 #[derive(Debug)]
@@ -26,10 +28,17 @@ pub(super) struct Connection {
     pub(super) local: Option<IpAddr>,
     /// Where it leads, if we opened it.
     pub(super) route: Option<Route>,
-    pub(super) framer: Framer,
+    /// What lies between its bytes and its messages.
+    pub(super) session: Session,
+    /// Whether messages can go: it is open, and its handshakes are complete.
+    pub(super) is_established: bool,
+    /// Whether it has been counted as opened.
+    pub(super) is_counted: bool,
+    /// What the session keeps of what is not complete, in bytes.
+    pub(super) kept_bytes: usize,
     /// When it last brought anything, or when it was begun.
     pub(super) heard_us: u64,
-    /// When the message began that is not complete yet.
+    /// When the message or the handshake began that is not complete yet.
     pub(super) begun_us: Option<u64>,
     /// Why and when we began to end it.
     pub(super) ending: Option<(Ended, u64)>,
@@ -41,12 +50,26 @@ impl Connection {
         if self.route.is_some() { Direction::Connected } else { Direction::Accepted }
     }
 
+    /// Notes since when what has begun is not complete. `has_found` where something else became complete meanwhile.
+    pub(super) fn note_progress(&mut self, has_found: bool, now_us: u64) {
+        let since_us = self.begun_us.filter(|_| !has_found).unwrap_or(now_us);
+        self.begun_us = self.session.is_mid_message().then_some(since_us);
+    }
+
+    /// Whether a peer opened it and its handshakes are not complete.
+    fn is_handshaking(&self) -> bool {
+        self.route.is_none() && !self.is_established
+    }
+
     /// Why it is to be ended at that time, if it is.
     fn overdue(&self, now_us: u64, policy: &ConnectionPolicy) -> Option<Ended> {
         let has_passed =
             |since: u64, time: std::time::Duration| now_us.saturating_sub(since) >= time.as_micros() as u64;
-        if self.route.is_some() && self.local.is_none() {
-            return has_passed(self.heard_us, policy.connect).then_some(Ended::ConnectTimeout);
+        let begun_us = self.begun_us.unwrap_or(self.heard_us);
+        match (self.route.is_some(), self.is_established) {
+            (true, false) => return has_passed(begun_us, policy.connect).then_some(Ended::ConnectTimeout),
+            (false, false) => return has_passed(begun_us, policy.handshake).then_some(Ended::HandshakeTimeout),
+            (_, true) => {}
         }
         if self.begun_us.is_some_and(|begun_us| has_passed(begun_us, policy.message)) {
             return Some(Ended::MessageTimeout);
@@ -63,6 +86,10 @@ pub(super) struct Connections {
     /// Where the next look at some of them begins.
     next: usize,
     looked_us: u64,
+    /// How many that peers opened are not established.
+    handshaking: u32,
+    /// What the layers of all keep of what is not complete, in bytes.
+    kept_bytes: usize,
 }
 
 /// How often some connections are looked at, in microseconds.
@@ -71,6 +98,9 @@ pub(super) const LOOK_US: u64 = 250_000;
 /// How many of them at least. All are looked at within four seconds, however many there are.
 const LOOKED_AT_MIN: usize = 4096;
 const LOOKS_FOR_ALL: usize = 16;
+
+/// The most that the layers of all connections of a shard keep of what is not complete.
+const KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// How long a connection that we close may take to close, in microseconds: what is queued must go, and the peer finish.
 const LINGER_US: u64 = 5_000_000;
@@ -87,7 +117,35 @@ impl Connections {
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
+        self.handshaking += u32::from(connection.is_handshaking());
         self.len += usize::from(self.slots[slot].replace(Box::new(connection)).is_none());
+    }
+
+    /// Whether another may begin its handshake.
+    pub(super) fn has_room_to_handshake(&self, policy: &ConnectionPolicy) -> bool {
+        self.handshaking < policy.handshakes_max
+    }
+
+    /// Has something done with a connection that may bring its handshake to an end, or change what it keeps; and tells
+    /// whether it is established by that. `None` where it has gone.
+    pub(super) fn advance<T>(
+        &mut self,
+        id: ConnectionId,
+        step: impl FnOnce(&mut Connection) -> T,
+    ) -> Option<(T, bool)> {
+        let connection = self.slots.get_mut(id.slot())?.as_deref_mut().filter(|connection| connection.id == id)?;
+        let (was_handshaking, was_established) = (connection.is_handshaking(), connection.is_established);
+        let done = step(connection);
+        connection.is_established |= connection.local.is_some() && connection.session.is_established();
+        self.handshaking -= u32::from(was_handshaking && connection.is_established);
+        let kept_bytes = connection.session.kept_bytes();
+        self.kept_bytes = self.kept_bytes + kept_bytes - std::mem::replace(&mut connection.kept_bytes, kept_bytes);
+        Some((done, !was_established && connection.is_established))
+    }
+
+    /// Whether layers keep more than they may.
+    pub(super) fn keep_too_much(&self) -> bool {
+        self.kept_bytes > KEPT_BYTES_MAX
     }
 
     /// That connection, if it has not ended.
@@ -95,19 +153,27 @@ impl Connections {
         self.slots.get_mut(id.slot())?.as_deref_mut().filter(|connection| connection.id == id)
     }
 
-    /// Lets one go. Its framer is the caller's to close.
+    /// Lets one go. Its session's framer is the caller's to close.
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
         let gone = self.slots.get_mut(id.slot())?.take_if(|connection| connection.id == id)?;
         self.len -= 1;
+        self.handshaking -= u32::from(gone.is_handshaking());
+        self.kept_bytes -= gone.kept_bytes;
         Some(gone)
     }
 
-    /// Begins to end one: what is queued still goes.
+    /// Begins to end one: what is queued still goes, and the peer is told.
     pub(super) fn close(&mut self, id: ConnectionId, why: Ended, now_us: u64, streams: &mut Streams) {
-        if let Some(connection) = self.get_mut(id) {
-            connection.ending.get_or_insert((why, now_us));
-            streams.close(id);
+        let Some(connection) = self.get_mut(id).filter(|connection| connection.ending.is_none()) else { return };
+        connection.ending = Some((why, now_us));
+        let mut wire = BytesMut::new();
+        connection.session.farewell(&mut wire);
+        // Where there is no room for it, the end of the stream has to say it.
+        if let (false, Ok(mut slot)) = (wire.is_empty(), streams.reserve(id, wire.len())) {
+            slot.buffer().copy_from_slice(&wire);
+            slot.send(wire.len(), None);
         }
+        streams.close(id);
     }
 
     /// Ends one at once.
@@ -135,7 +201,9 @@ impl Connections {
                     self.abort(id, why, now_us, streams);
                 }
                 (Some(_), _) | (None, None) => {}
-                (None, Some(Ended::ConnectTimeout)) => self.abort(id, Ended::ConnectTimeout, now_us, streams),
+                (None, Some(why @ (Ended::ConnectTimeout | Ended::HandshakeTimeout))) => {
+                    self.abort(id, why, now_us, streams);
+                }
                 (None, Some(why)) => self.close(id, why, now_us, streams),
             }
         }

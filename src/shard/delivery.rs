@@ -1,7 +1,10 @@
 //! How a message leaves: by a datagram, on a connection of this shard, on one of another shard, or on one that is opened for it.
+//! `layers` is how what goes by a connection passes TLS and WebSocket.
 //!
 //! A channel to a task for each peer looked simpler. A message would wait in a queue before it waits in the connection's, and a
 //! connection that ends would leave both to be emptied.
+
+mod layers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +22,8 @@ use super::connections::{Connection, Connections};
 use super::dialed::{Dialed, Found, Route, Waiting};
 use super::mailbox::{Parcel, PostOffice};
 use super::policy::ConnectionPolicy;
+
+use layers::{Buffers, Whom};
 
 /// What is sent: a draft and the message that its parts are of, or bytes written out before.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +68,8 @@ pub(super) struct Shipment<'a> {
     pub(super) tag: SentTag,
     /// Which of several connections to the same place it keeps to.
     pub(super) lane: u8,
+    /// The host that it was found by, where it goes to a name: who a TLS peer must prove to be.
+    pub(super) host: Option<&'a [u8]>,
 }
 
 /// Why something was not sent.
@@ -88,6 +95,9 @@ pub(super) struct Delivery {
     /// For each listener, its transport and its place among the engine's sockets of that kind.
     sockets: Vec<(Transport, usize)>,
     cells: Arc<ShardCells>,
+    /// Tells names of TLS peers apart in routes.
+    names: ahash::RandomState,
+    buffers: Buffers,
 }
 
 impl Delivery {
@@ -104,7 +114,8 @@ impl Delivery {
         let transports = snapshot.listeners().iter().map(|listener| listener.transport);
         let sockets = transports.map(|transport| (transport, socket(transport).unwrap_or(0))).collect();
         let (connections, dialed) = (Connections::default(), Dialed::default());
-        Delivery { connections, dialed, policy, post, number, sockets, cells }
+        let names = ahash::RandomState::new();
+        Delivery { connections, dialed, policy, post, number, sockets, cells, names, buffers: Buffers::default() }
     }
 
     /// The transport of a listener.
@@ -133,7 +144,7 @@ impl Delivery {
     ) -> Result<(), Undelivered> {
         match self.sockets.get(shipment.hop.listener.get()) {
             Some((Transport::Udp, socket)) => send_datagram(*socket, shipment, &mut out.datagrams),
-            Some((Transport::Tcp, _)) => match shipment.hop.connection {
+            Some(_) => match shipment.hop.connection {
                 Some(name) => self.send_by_name(name, snapshot, shipment, now_us, out),
                 None => self.send_to(shipment.hop.to, snapshot, shipment, now_us, out),
             },
@@ -206,8 +217,10 @@ impl Delivery {
         now_us: u64,
         out: &mut Output,
     ) -> Result<(), Undelivered> {
-        if self.connections.get_mut(id).is_none_or(|connection| connection.ending.is_some()) {
-            return Err(Undelivered::Gone);
+        let connection = self.connections.get_mut(id).filter(|connection| connection.ending.is_none());
+        let connection = connection.filter(|connection| connection.is_established).ok_or(Undelivered::Gone)?;
+        if !connection.session.is_plain() {
+            return self.send_wrapped(id, shipment, now_us, out);
         }
         let refused = match out.streams.reserve(id, shipment.content.bytes_max()) {
             Ok(mut slot) => {
@@ -218,13 +231,17 @@ impl Delivery {
             }
             Err(refused) => refused,
         };
+        Err(self.not_queued(id, refused, now_us, out))
+    }
+
+    fn not_queued(&mut self, id: ConnectionId, refused: NotQueued, now_us: u64, out: &mut Output) -> Undelivered {
         if refused != NotQueued::QueueFull {
-            return Err(Undelivered::Gone);
+            return Undelivered::Gone;
         }
         if self.connections.get_mut(id).is_some_and(|connection| connection.side == Side::Client) {
             self.connections.abort(id, Ended::QueueFull, now_us, &mut out.streams);
         }
-        Err(Undelivered::NoRoom(Dropped::QueueFull))
+        Undelivered::NoRoom(Dropped::QueueFull)
     }
 
     /// Sends by any connection to that address, which is opened if need be.
@@ -236,7 +253,7 @@ impl Delivery {
         now_us: u64,
         out: &mut Output,
     ) -> Result<(), Undelivered> {
-        let route = Route { to, listener: shipment.hop.listener, lane: shipment.lane };
+        let Some(route) = self.route(to, snapshot, shipment) else { return Err(Undelivered::Gone) };
         match self.dialed.find(route, now_us) {
             Found::Open(connection) => match self.send_on(connection, shipment, now_us, out) {
                 // It is about to end, and its end will be told; what comes meanwhile opens another.
@@ -248,6 +265,17 @@ impl Delivery {
             Found::Nothing => self.open(route, snapshot, shipment, now_us, out)?,
         }
         self.wait(route, shipment)
+    }
+
+    /// Where a connection leads, and to whom. `None` where none can be opened: WebSocket has no servers but us.
+    fn route(&self, to: SocketAddr, snapshot: &Snapshot, shipment: &Shipment<'_>) -> Option<Route> {
+        let Shipment { hop, lane, .. } = shipment;
+        let whom = match self.transport(hop.listener) {
+            Transport::Tls => self.names.hash_one(Whom::of(to, snapshot, shipment)),
+            transport if transport.is_web_socket() => return None,
+            _ => 0,
+        };
+        Some(Route { to, listener: hop.listener, lane: *lane, whom })
     }
 
     fn open(
@@ -264,8 +292,10 @@ impl Delivery {
         if !self.dialed.has_room(now_us) {
             return Err(Undelivered::NoConnection);
         }
+        let (session, hello) = self.greet(&route, snapshot, shipment)?;
         let id = out.streams.connect(route.to, from).map_err(|_| Undelivered::NoConnection)?;
         self.dialed.opening(route, id);
+        let begun_us = session.is_mid_message().then_some(now_us);
         self.connections.insert(Connection {
             id,
             side: snapshot.side_of(route.to),
@@ -273,11 +303,15 @@ impl Delivery {
             peer: route.to,
             local: None,
             route: Some(route),
-            framer: Default::default(),
+            session,
+            is_established: false,
+            is_counted: false,
+            kept_bytes: 0,
             heard_us: now_us,
-            begun_us: None,
+            begun_us,
             ending: None,
         });
+        self.queue(id, &hello, now_us, out);
         Ok(())
     }
 

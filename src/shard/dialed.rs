@@ -18,6 +18,9 @@ pub(super) struct Route {
     /// The listener by which what goes there is said to leave.
     pub(super) listener: ListenerIndex,
     pub(super) lane: u8,
+    /// Who a TLS peer has proved to be there, as a keyed hash of its name: a connection to one name is not another's, though
+    /// they share an address (RFC 5923 §8.1).
+    pub(super) whom: u64,
 }
 
 /// What a shard has of a route.
@@ -164,6 +167,7 @@ mod tests {
         to: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1),
         listener: ListenerIndex(0),
         lane: 0,
+        whom: 0,
     };
 
     fn message(bytes: usize) -> Waiting {

@@ -1,23 +1,65 @@
-//! How connections are kept: times and numbers that the operator sets.
+//! How connections are kept, and what they must show: times, numbers and rules that the operator sets.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
 use crate::frame::stream::Limits;
+use crate::frame::tls::{ClientCertificates, TlsContext};
+use crate::frame::websocket::Origins;
+use crate::proxy::inbound::ListenerIndex;
 
 /// How connections are kept, by every shard alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ConnectionPolicy {
     /// How long a connection may bring nothing, not even a keepalive, before it is closed. RFC 5626 §4.4.1 has clients
     /// speak every 120 s.
     pub idle: Duration,
-    /// How long a connection of ours may take to open.
+    /// How long a connection of ours may take to open, with its TLS handshake.
     pub connect: Duration,
+    /// How long the handshakes of a connection that a peer opened may take together.
+    pub handshake: Duration,
+    /// How many connections of a shard may be in their handshakes at a time: each costs a private key's work and some
+    /// 30 KiB.
+    pub handshakes_max: u32,
     /// How long a message may take from its first byte to its last.
     pub message: Duration,
     /// How many connections a shard opens to one backend; each call keeps to one of them.
     pub per_backend: u8,
     /// How long a message on a stream may be.
     pub limits: Limits,
+    /// Certificates, keys and authorities. They are replaced when their files change.
+    pub tls: Arc<ArcSwap<TlsContext>>,
+    /// The pages whose scripts may connect by WebSocket.
+    pub origins: Arc<Origins>,
+    /// What peers must show, by the listeners' places; nothing beyond.
+    pub listeners: Arc<[ListenerPolicy]>,
+    /// Who speaks for others by the PROXY protocol, on listeners that take it.
+    pub proxies: Arc<[IpNet]>,
+}
+
+/// What peers must show at one listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenerPolicy {
+    /// Whether clients show certificates.
+    pub clients: ClientCertificates,
+    /// Whether [`ConnectionPolicy::proxies`] say for whom they speak.
+    pub takes_proxy_protocol: bool,
+}
+
+impl ConnectionPolicy {
+    /// What peers must show at that listener.
+    pub fn listener(&self, index: ListenerIndex) -> ListenerPolicy {
+        self.listeners.get(index.get()).copied().unwrap_or_default()
+    }
+
+    /// Whether what comes from there by that listener begins with a head of the PROXY protocol.
+    pub fn takes_origin(&self, index: ListenerIndex, from: IpAddr) -> bool {
+        self.listener(index).takes_proxy_protocol && self.proxies.iter().any(|network| network.contains(&from))
+    }
 }
 
 impl Default for ConnectionPolicy {
@@ -25,9 +67,15 @@ impl Default for ConnectionPolicy {
         ConnectionPolicy {
             idle: Duration::from_secs(600),
             connect: Duration::from_secs(3),
+            handshake: Duration::from_secs(5),
+            handshakes_max: 512,
             message: Duration::from_secs(10),
             per_backend: 1,
             limits: Limits::default(),
+            tls: Arc::default(),
+            origins: Arc::default(),
+            listeners: Arc::default(),
+            proxies: Arc::default(),
         }
     }
 }

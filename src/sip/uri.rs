@@ -1,7 +1,7 @@
 //! The parts of a URI that routing reads (§19.1).
 
-use super::Span;
 use super::cursor::Cursor;
+use super::{Span, Transport};
 
 /// A URI's scheme, as far as routing tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +67,26 @@ impl Uri {
         ends.then_some(Uri { scheme, user, host, port, span, parameters })
     }
 
-    /// The port, or the scheme's default over UDP and TCP (§19.1.2).
-    pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(if self.scheme == Scheme::Sips { 5061 } else { 5060 })
+    /// The transport that it asks for (RFC 3263 §4.1, RFC 7118 §4.2): UDP where it names none, and a secure one where its
+    /// scheme is `sips`. `None` where that is none of ours.
+    pub fn transport(&self, message: &[u8]) -> Option<Transport> {
+        let is_sips = self.scheme == Scheme::Sips;
+        let Some(named) = self.parameters.transport else {
+            return Some(if is_sips { Transport::Tls } else { Transport::Udp });
+        };
+        let named = named.of(message);
+        let known = Transport::ALL.into_iter().find(|known| named.eq_ignore_ascii_case(known.label().as_bytes()))?;
+        match (is_sips, known) {
+            (false, known) => Some(known),
+            (true, Transport::Tcp | Transport::Tls) => Some(Transport::Tls),
+            (true, Transport::Ws | Transport::Wss) => Some(Transport::Wss),
+            (true, Transport::Udp) => None,
+        }
+    }
+
+    /// The port, or the default of the transport that it asks for (§19.1.2).
+    pub fn port_or_default(&self, message: &[u8]) -> u16 {
+        self.port.unwrap_or_else(|| self.transport(message).unwrap_or(Transport::Udp).default_port())
     }
 }
 
@@ -153,6 +170,23 @@ mod tests {
         let parameters = Uri::parse(text, Span::new(0, text.len())).unwrap().parameters;
         assert_eq!(parameters.transport.map(|span| span.of(text)), Some(&b"TCP"[..]));
         assert_eq!(parameters.maddr.map(|span| span.of(text)), Some(&b"239.1.1.1"[..]));
+    }
+
+    #[test]
+    fn transport_and_port_follow_from_scheme_and_parameter() {
+        let of = |text: &str| {
+            let uri = Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap();
+            (uri.transport(text.as_bytes()), uri.port_or_default(text.as_bytes()))
+        };
+        assert_eq!(of("sip:h"), (Some(Transport::Udp), 5060));
+        assert_eq!(of("sip:h;transport=TCP"), (Some(Transport::Tcp), 5060));
+        assert_eq!(of("sip:h;transport=tls"), (Some(Transport::Tls), 5061));
+        assert_eq!(of("sips:h"), (Some(Transport::Tls), 5061));
+        assert_eq!(of("sips:h:5070;transport=tcp"), (Some(Transport::Tls), 5070));
+        assert_eq!(of("sips:h;transport=ws"), (Some(Transport::Wss), 443));
+        assert_eq!(of("sip:h;transport=ws"), (Some(Transport::Ws), 80));
+        assert_eq!(of("sips:h;transport=udp"), (None, 5060));
+        assert_eq!(of("sip:h;transport=sctp"), (None, 5060));
     }
 
     #[test]

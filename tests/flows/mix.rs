@@ -73,10 +73,7 @@ impl Mix {
 
 /// The parameter by which a URI says its transport (RFC 3261 §19.1.1); UDP is what one means that has none.
 pub fn parameter_of(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "",
-        Transport::Tcp => ";transport=tcp",
-    }
+    transport.uri_parameter()
 }
 
 /// The transport that a URI, or a Route value, says.

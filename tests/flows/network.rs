@@ -255,7 +255,7 @@ impl Network {
         let transport = pair::transport(hop.listener);
         let node = match transport {
             Transport::Udp => hop.to,
-            Transport::Tcp => self.connections.of_hop(hop, message).node,
+            _ => self.connections.of_hop(hop, message).node,
         };
         assert_eq!(self.mix.of(node), transport, "{node} does not speak that:\n{message:?}");
         let is_opened = transport == Transport::Tcp && hop.connection.is_none();

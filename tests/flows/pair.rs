@@ -29,6 +29,7 @@ pub fn route(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "<sip:ss1.atlanta.example.com;lr>",
         Transport::Tcp => "<sip:ss1.atlanta.example.com;transport=tcp;lr>",
+        _ => unreachable!("no mix has it"),
     }
 }
 

@@ -337,7 +337,7 @@ impl Scene {
         backend_tcp.set_nonblocking(true).unwrap();
         let address = match transport {
             Transport::Udp => backend_udp.local_addr().unwrap(),
-            Transport::Tcp => backend_tcp.local_addr().unwrap(),
+            _ => backend_tcp.local_addr().unwrap(),
         };
         let (name, host) = ("one".to_owned(), "127.0.0.2".to_owned());
         let pool = Pool::new(vec![Backend { name, address, host, weight: Weight::DEFAULT }]).unwrap();
@@ -360,7 +360,7 @@ impl Scene {
             let opened = Engine::open(choice, sockets, &Options::default(), &doorbells[number]).unwrap();
             let counted = Arc::new(ShardCells::new(opened.kind, false, 1));
             cells.push(counted.clone());
-            let (snapshot, exchange, post) = (snapshot.clone(), exchange.clone(), post.clone());
+            let (snapshot, exchange, post, policy) = (snapshot.clone(), exchange.clone(), post.clone(), policy.clone());
             shards.push(Shard::new(opened.engine, Parts { snapshot, exchange, cells: counted, policy, post, number }));
         }
         let backend_tcp = Some(backend_tcp);

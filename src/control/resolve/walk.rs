@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::proxy::names::name::{Lookup, Name};
 use crate::proxy::names::targets::{Target, Targets};
 use crate::proxy::names::{Answer, Failure, Families};
+use crate::sip::Transport;
 
 use super::servers::{Records, Servers, Unanswered};
 
@@ -22,9 +23,6 @@ const MAX_LOOKUP: Duration = Duration::from_secs(10);
 
 /// The most SRV records of one name that are followed; those of the lowest priorities are.
 const MAX_SERVICES: usize = 32;
-
-/// SIP's port where neither URI nor SRV record name one (RFC 3261 §19.1.2).
-const DEFAULT_PORT: u16 = 5060;
 
 /// What was found out about a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,19 +55,20 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn targets(&mut self, name: &Name) -> Result<Vec<Target>, Failure> {
         let host = domain(name.host())?;
-        let service = match name.lookup() {
+        let (service, transport) = match name.lookup() {
             Lookup::Port(port) => return self.host(host, port).await,
-            Lookup::Udp | Lookup::Tcp => None,
-            Lookup::Service => self.service_by_naptr(&host).await?,
+            Lookup::Udp => (None, Transport::Udp),
+            Lookup::Tcp => (None, Transport::Tcp),
+            Lookup::Tls => (None, Transport::Tls),
+            Lookup::Service => (self.service_by_naptr(&host).await?, Transport::Udp),
         };
-        let protocol = if name.lookup() == Lookup::Tcp { "tcp" } else { "udp" };
-        let service = service.map_or_else(|| domain(&format!("_sip._{protocol}.{}", name.host())), Ok);
+        let service = service.map_or_else(|| domain(&format!("{}.{}", service_of(transport), name.host())), Ok);
         let services = match service {
             Ok(service) => self.services(&service).await?,
             // With what goes before a service it would be too long to have one.
             Err(_) => Vec::new(),
         };
-        if services.is_empty() { self.host(host, DEFAULT_PORT).await } else { self.hosts(services).await }
+        if services.is_empty() { self.host(host, transport.default_port()).await } else { self.hosts(services).await }
     }
 
     async fn service_by_naptr(&mut self, host: &Domain) -> Result<Option<Domain>, Failure> {
@@ -112,6 +111,15 @@ impl Walk<'_> {
         let least = if data.is_empty() { &mut self.negative } else { &mut self.positive };
         *least = ttl.min(*least);
         Ok(data)
+    }
+}
+
+/// What stands before a domain in the name of its service (RFC 3263 §4.1).
+fn service_of(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "_sip._udp",
+        Transport::Tcp | Transport::Ws => "_sip._tcp",
+        Transport::Tls | Transport::Wss => "_sips._tcp",
     }
 }
 

@@ -94,6 +94,16 @@ impl Frames {
         }
     }
 
+    /// Whether a frame or a message has begun that is not complete.
+    pub(super) fn is_mid_message(&self) -> bool {
+        !self.head.is_empty() || self.frame.is_some() || self.unfinished.is_some()
+    }
+
+    /// How much is kept of a message that is not complete, in bytes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        if self.is_mid_message() { self.message.len() } else { 0 }
+    }
+
     /// Lets go of what was handed out, and of memory that an idle connection needs no more.
     fn forget(&mut self) {
         if std::mem::take(&mut self.is_handed_out) {

@@ -16,6 +16,8 @@ pub enum Lookup {
     Udp,
     /// The same for TCP.
     Tcp,
+    /// It names TLS, or its scheme is `sips`: SRV for SIPS over TCP, addresses.
+    Tls,
     /// It names the port: addresses.
     Port(u16),
 }
@@ -44,6 +46,7 @@ const MAX_LABEL_BYTES: usize = 63;
 
 const UDP: &str = ";transport=udp";
 const TCP: &str = ";transport=tcp";
+const TLS: &str = ";transport=tls";
 
 /// A name to look up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +73,13 @@ impl Name {
             Lookup::Service => {}
             Lookup::Udp => text.push_str(UDP),
             Lookup::Tcp => text.push_str(TCP),
+            Lookup::Tls => text.push_str(TLS),
             Lookup::Port(port) => write!(text, ":{port}").ok()?,
         }
         Some(Name { text, host_bytes: host.len() as u8, lookup })
     }
 
-    /// The name as text, no other name's: `host`, `host:port` or `host;transport=udp`, likewise for TCP.
+    /// The name as text, no other name's: `host`, `host:port` or `host;transport=udp`, likewise for TCP and TLS.
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -1,0 +1,101 @@
+//! Watches the files of certificates: those that have changed are read again, all or nothing.
+//!
+//! inotify looked quicker. What Kubernetes mounts is changed by turning a symbolic link in a folder above, which a watch on
+//! the file does not see; looking at a few files now and then sees every way in which they can change.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::frame::tls::{ContextFiles, PairFiles, TlsContext};
+use crate::metrics::certificates::Certificates;
+
+/// Files, what is made of them, and how often they are looked at.
+#[derive(Debug)]
+pub struct Watch {
+    files: ContextFiles,
+    certificates: Arc<Certificates>,
+    every: Option<Duration>,
+    seen: Vec<Option<Seen>>,
+}
+
+/// What of a file tells whether it has changed: `None` stands for one that cannot be looked at.
+type Seen = (SystemTime, u64);
+
+impl Watch {
+    /// A watch over files that have just been read. They are looked at every so often; never by themselves where that is
+    /// `None`.
+    pub fn new(files: ContextFiles, certificates: Arc<Certificates>, every: Option<Duration>) -> Self {
+        let seen = look(&files);
+        Watch { files, certificates, every, seen }
+    }
+
+    /// Watches for ever: reads again when a file has changed, and on SIGHUP whether or not.
+    pub async fn run(mut self) {
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        loop {
+            tokio::select! {
+                () = pause(self.every) => self.look(),
+                () = hung_up(&mut hangup) => self.read(),
+            }
+        }
+    }
+
+    /// Reads the files again if one has changed.
+    pub fn look(&mut self) {
+        let seen = look(&self.files);
+        if seen != self.seen {
+            self.read();
+        }
+    }
+
+    /// Reads the files again. Where one is wrong, all stays as it is.
+    pub fn read(&mut self) {
+        // Looked at before they are read: what changes meanwhile is found the next time.
+        self.seen = look(&self.files);
+        match TlsContext::load(&self.files, SystemTime::now()) {
+            Ok(context) => {
+                let files = context.certificates().count();
+                self.certificates.context.store(Arc::new(context));
+                self.certificates.reloaded.add(1);
+                tracing::info!(certificates = files, "certificates were read again");
+            }
+            Err(fault) => {
+                self.certificates.refused.add(1);
+                tracing::error!("certificates stay as they were, because {fault}");
+            }
+        }
+    }
+}
+
+async fn pause(every: Option<Duration>) {
+    match every {
+        Some(every) => sleep(every).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn look(files: &ContextFiles) -> Vec<Option<Seen>> {
+    let pair = |pair: &PairFiles| [pair.chain.clone(), pair.key.clone()];
+    let connect = files.connect.iter();
+    let paths = files.pairs.iter().flat_map(pair).chain(files.client_authorities.iter().cloned());
+    let paths = paths.chain(connect.clone().flat_map(|connect| connect.authorities.iter().cloned()));
+    let paths: Vec<PathBuf> = paths.chain(connect.flat_map(|connect| connect.pair.iter().flat_map(pair))).collect();
+    paths.iter().map(|path| seen(path)).collect()
+}
+
+fn seen(path: &Path) -> Option<Seen> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.modified().ok()?, found.len()))
+}

@@ -1,0 +1,174 @@
+//! What is done with one message: it is decided about, sent, answered or counted.
+
+use crate::frame::stun;
+use crate::io::{Datagram, Output, Transmit};
+use crate::metrics::cells::{Dropped, SentTag};
+use crate::proxy::bounce::bounce;
+use crate::proxy::inbound::Inbound;
+use crate::proxy::verdict::{Decision, DropReason, MessageKind, NextHop, Verdict};
+use crate::proxy::{self, Scratch, View};
+use crate::sip::Transport;
+use crate::sip::reply::Status;
+
+use super::Worker;
+use crate::shard::delivery::{Content, Shipment, Undelivered};
+use crate::shard::mailbox::Parcel;
+
+/// Where a message is sent: see [`Shipment`], which has its content too.
+struct Way<'a> {
+    hop: NextHop,
+    tag: SentTag,
+    lane: u8,
+    host: Option<&'a [u8]>,
+}
+
+impl Worker {
+    /// Decides about a message and carries that out.
+    pub(super) fn message(&mut self, inbound: &Inbound<'_>, transport: Transport, out: &mut Output) {
+        // Looked at here, not at the turn's beginning: a turn may have waited for long, and a retransmission that ends the
+        // wait must find the name that it was first dropped for.
+        let view = View { snapshot: &self.snapshot, names: self.names.table() };
+        let decision = proxy::decide(view, inbound, &mut self.scratch);
+        self.cells.received(decision.side, transport, decision.kind);
+        self.count_response(&decision, inbound);
+        if let Some(token) = decision.rejected {
+            self.cells.rejected(token);
+        }
+        if let Some(sample) = &decision.sample {
+            self.cells.backend_latency(sample);
+        }
+        self.ask(&decision, inbound);
+        self.carry_out(&decision, inbound, out);
+    }
+
+    pub(super) fn carry_out(&mut self, decision: &Decision, inbound: &Inbound<'_>, out: &mut Output) {
+        match decision.verdict {
+            Verdict::Forward { hop, to, backend } => {
+                let tag = SentTag::forwarded(to, self.delivery.transport(hop.listener), decision.kind);
+                let lane = if backend.is_some() { self.lane(inbound.bytes) } else { 0 };
+                let host = decision.named.map(|wanted| wanted.host.of(inbound.bytes));
+                let is_sent = self.send(inbound, Way { hop, tag, lane, host }, out);
+                if let Some(backend) = backend.filter(|_| is_sent) {
+                    self.cells.backend_request(backend);
+                }
+            }
+            Verdict::Answer { hop, status, fault } => {
+                if let Some(fault) = fault {
+                    self.cells.fault(fault);
+                }
+                let tag = SentTag::answered(decision.side, self.delivery.transport(hop.listener), status);
+                let _ = self.send(inbound, Way { hop, tag, lane: 0, host: None }, out);
+            }
+            Verdict::Absorb(reason) => self.cells.absorbed(reason),
+            Verdict::Drop(reason) => {
+                if let DropReason::Malformed(fault) = reason {
+                    self.cells.fault(fault);
+                }
+                self.cells.dropped(Dropped::Decided(reason));
+            }
+        }
+    }
+
+    /// Has the name that the message goes by resolved, or kept as one in use.
+    fn ask(&mut self, decision: &Decision, inbound: &Inbound<'_>) {
+        let Some(name) = decision.named.and_then(|wanted| wanted.name(inbound.bytes)) else { return };
+        // Over a stream the request is answered, since nobody sends it again.
+        let is_answered = matches!(decision.verdict, Verdict::Answer { status: Status::ServiceUnavailable, .. });
+        let is_unknown = is_answered || decision.verdict == Verdict::Drop(DropReason::NameBeingResolved);
+        if !self.asker.ask(name, is_unknown) {
+            self.cells.name_not_asked();
+        }
+    }
+
+    /// Sends the draft. `false` where it was not sent, which has been counted, and answered where it could be.
+    fn send(&mut self, inbound: &Inbound<'_>, way: Way<'_>, out: &mut Output) -> bool {
+        let Way { hop, tag, lane, host } = way;
+        let content = Content::Draft(&self.scratch.draft, inbound.bytes);
+        let shipment = Shipment { content, hop, tag, lane, host };
+        let sent = self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out);
+        let Err(undelivered) = sent else { return true };
+        if let (Undelivered::NoRoom(dropped), None) = (undelivered, inbound.connection) {
+            // Whoever sent it by a datagram sends it again.
+            self.cells.dropped(dropped);
+            return false;
+        }
+        let mut buffer = std::mem::take(&mut self.undelivered);
+        let len = content_len(&self.scratch, inbound, &mut buffer);
+        self.not_sent(&buffer[..len], undelivered, out);
+        self.undelivered = buffer;
+        false
+    }
+
+    /// Which of several connections to a backend a call keeps to, so that its messages stay in order.
+    fn lane(&self, message: &[u8]) -> u8 {
+        match u64::from(self.delivery.policy.per_backend) {
+            0 | 1 => 0,
+            lanes => (self.lanes.hash_one(self.scratch.call_id(message)) % lanes) as u8,
+        }
+    }
+
+    /// Answers a request that could not be delivered, or counts what it was as dropped.
+    pub(super) fn not_sent(&mut self, forwarded: &[u8], undelivered: Undelivered, out: &mut Output) {
+        let (status, dropped) = match undelivered {
+            Undelivered::NoRoom(Dropped::TooLong) => (Status::MessageTooLarge, Dropped::TooLong),
+            Undelivered::NoRoom(dropped) => (Status::ServiceUnavailable, dropped),
+            Undelivered::Gone => (Status::FlowFailed, Dropped::ConnectionGone),
+            Undelivered::NoConnection => (Status::ServiceUnavailable, Dropped::NoConnection),
+        };
+        let now_us = self.now_us();
+        let view = View { snapshot: &self.snapshot, names: self.names.table() };
+        let answer = bounce(view, forwarded, status, &mut self.scratch);
+        let Some(Decision { side, verdict: Verdict::Answer { hop, status, .. }, .. }) = answer else {
+            return self.cells.dropped(dropped);
+        };
+        let tag = SentTag::answered(side, self.delivery.transport(hop.listener), status);
+        let content = Content::Draft(&self.scratch.draft, forwarded);
+        let shipment = Shipment { content, hop, tag, lane: 0, host: None };
+        match self.delivery.send(&self.snapshot, &shipment, now_us, out) {
+            Ok(()) => {}
+            Err(Undelivered::NoRoom(dropped)) => self.cells.dropped(dropped),
+            // Nobody is left to tell.
+            Err(Undelivered::Gone | Undelivered::NoConnection) => self.cells.dropped(dropped),
+        }
+    }
+
+    pub(super) fn send_parcel(&mut self, parcel: Parcel, out: &mut Output) {
+        let now_us = self.now_us();
+        let Parcel { connection, hop, tag, bytes } = parcel;
+        let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, lane: 0, host: None };
+        if let Err(undelivered) = self.delivery.send_here(connection, &self.snapshot, &shipment, now_us, out) {
+            self.not_sent(&bytes, undelivered, out);
+        }
+        self.delivery.post.give_back(bytes);
+    }
+
+    /// Answers a STUN binding request (RFC 5626 §4.4.2). `false` where it is none.
+    pub(super) fn answer_stun(&mut self, datagram: &Datagram<'_>, out: &mut Output) -> bool {
+        let side = self.snapshot.side_of(datagram.peer);
+        let Some(mut slot) = out.datagrams.reserve() else {
+            self.cells.received(side, Transport::Udp, MessageKind::Unread);
+            self.cells.dropped(Dropped::NoSendSlot);
+            return true;
+        };
+        let Some(len) = stun::answer(datagram.bytes, datagram.peer, slot.buffer()) else { return false };
+        let listener = self.snapshot.listeners().get(self.delivery.listener(false, datagram.socket).get());
+        let from = datagram.local.filter(|_| listener.is_some_and(|listener| listener.is_wildcard()));
+        let tag = SentTag::STUN.value();
+        slot.send(len, Transmit { socket: datagram.socket, to: datagram.peer, from, tag });
+        self.cells.received(side, Transport::Udp, MessageKind::Unread);
+        true
+    }
+
+    fn count_response(&self, decision: &Decision, inbound: &Inbound<'_>) {
+        if let MessageKind::Response(status) = decision.kind
+            && let Some(backend) = self.snapshot.pool().by_source(inbound.peer)
+        {
+            self.cells.backend_response(backend, status);
+        }
+    }
+}
+
+/// Writes the draft out; its length, 0 where it is too long.
+fn content_len(scratch: &Scratch, inbound: &Inbound<'_>, buffer: &mut [u8]) -> usize {
+    Content::Draft(&scratch.draft, inbound.bytes).write(buffer).unwrap_or(0)
+}

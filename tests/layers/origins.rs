@@ -1,0 +1,64 @@
+//! The PROXY protocol: the client that a load balancer names is the client, and only load balancers may name one.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::client::{Client, Way};
+use crate::peer::Backend;
+use crate::running::{Running, on_each_engine};
+
+const FROM: (&str, &str) = ("VIADUCT_PROXY_PROTOCOL_FROM", "127.0.0.0/8");
+
+#[test]
+fn the_client_that_a_load_balancer_names_is_the_source_on_every_transport() {
+    on_each_engine(|engine| {
+        let backend = Backend::new();
+        let viaduct = Running::start(engine, &backend.setting(), ";proxy-protocol", &[FROM]);
+        let version_2 = [
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(),
+            &[203, 0, 113, 7, 192, 0, 2, 1],
+            &[0x11, 0x5c, 0x13, 0xc4],
+        ];
+        for head in [&b"PROXY TCP4 203.0.113.7 192.0.2.1 4444 5060\r\n"[..], &version_2.concat()] {
+            for way in Way::ALL {
+                let tls = viaduct.authority.client(None);
+                let mut client = Client::open_with(&viaduct, way, head, tls).unwrap();
+                client.send(&client.request("OPTIONS", "one", ""));
+                let came = backend.answer();
+                assert!(came.contains(";received=203.0.113.7"), "{came}");
+                assert!(client.message().starts_with("SIP/2.0 200 OK"));
+            }
+        }
+        viaduct.reaches("viaduct_proxy_protocol_heads_total", &["proxied"], 8.0);
+    });
+}
+
+#[test]
+fn a_health_check_of_the_load_balancers_speaks_for_itself() {
+    let backend = Backend::new();
+    let viaduct = Running::start("auto", &backend.setting(), ";proxy-protocol", &[FROM]);
+    let mut client =
+        Client::open_with(&viaduct, Way::Tcp, b"PROXY UNKNOWN\r\n", viaduct.authority.client(None)).unwrap();
+    client.send(&client.request("OPTIONS", "one", ""));
+    assert!(backend.answer().contains(";received=127."));
+    assert!(client.message().starts_with("SIP/2.0 200 OK"));
+    assert_eq!(viaduct.metric("viaduct_proxy_protocol_heads_total", &["sender"]), 1.0);
+}
+
+#[test]
+fn a_load_balancer_that_names_nobody_is_not_heard_and_others_speak_for_themselves() {
+    let backend = Backend::new();
+    let viaduct = Running::start("auto", &backend.setting(), ";proxy-protocol", &[FROM]);
+    let mut stream = TcpStream::connect(viaduct.tcp).unwrap();
+    stream.write_all(b"OPTIONS sip:b@b.example SIP/2.0\r\n").unwrap();
+    assert_eq!(stream.read(&mut [0; 9]).unwrap_or(0), 0);
+    viaduct.reaches("viaduct_proxy_protocol_heads_total", &["malformed"], 1.0);
+    viaduct.reaches("viaduct_connections_ended_total", &["\"proxy_protocol\""], 1.0);
+    drop(viaduct);
+    let others = ("VIADUCT_PROXY_PROTOCOL_FROM", "192.0.2.0/24");
+    let viaduct = Running::start("auto", &backend.setting(), ";proxy-protocol", &[others]);
+    let mut client = Client::open(&viaduct, Way::Tcp);
+    client.send(&client.request("OPTIONS", "one", ""));
+    assert!(backend.answer().contains(";received=127."));
+    assert!(client.message().starts_with("SIP/2.0 200 OK"));
+}
