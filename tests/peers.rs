@@ -1,7 +1,7 @@
 //! The program among its real peers on loopback: SIPp calls, Kamailio proxies, Prometheus reads.
 //!
-//! Where SIPp, Kamailio or promtool is not installed, the tests that need it are skipped with a line that says so; with
-//! `VIADUCT_TEST_PEERS=required` they fail instead.
+//! Where a program that a test needs is not installed, the test is skipped with a line that says so; with
+//! `VIADUCT_TEST_PEERS=required` it fails instead. The WebRTC phone needs `npm ci --prefix tests/peers/webrtc` too.
 //!
 //! | module | charge |
 //! | --- | --- |
@@ -11,6 +11,7 @@
 //! | `viaduct`, `sipp`, `kamailio` | the programs |
 //! | `splitter` | every other datagram of a call to another instance |
 //! | `agent` | a user agent of a few lines, for messages that SIPp does not send |
+//! | `webrtc` | a phone in a browser, over WSS |
 //! | `dialogs` | dialogs, registrations and transfers, carried on while the pool changes |
 
 mod peers {
@@ -23,6 +24,7 @@ mod peers {
     pub mod sipp;
     pub mod splitter;
     pub mod viaduct;
+    mod webrtc;
 }
 
 use std::io::Write;

@@ -50,6 +50,12 @@ impl Kamailio {
         Kamailio::start_as(scene, host, nobody, &["REGISTRAR"])
     }
 
+    /// The same, reached over TCP and over UDP.
+    pub fn start_registrar_over_tcp(scene: &Scene, host: u8) -> Kamailio {
+        let nobody = scene.endpoint(host);
+        Kamailio::start_as(scene, host, nobody, &["REGISTRAR", "TCP"])
+    }
+
     fn start_as(scene: &Scene, host: u8, called: SocketAddr, defined: &[&str]) -> Kamailio {
         let (address, other_address) = (scene.endpoint(host), scene.endpoint(host + OTHER));
         let directory = scene.directory.join(format!("kamailio-{host}"));

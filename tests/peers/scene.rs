@@ -69,8 +69,13 @@ pub fn until_bound(address: SocketAddr, mut while_waiting: impl FnMut()) {
 }
 
 /// Waits until `done`, at most ten seconds; `what` says what is waited for.
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+pub fn until(what: &str, done: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(10), what, done);
+}
+
+/// The same, with another limit.
+pub fn until_within(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(20));

@@ -11,7 +11,7 @@ use super::scene::{Scene, until_bound};
 
 /// Callers to be run: a scenario, and where its calls go.
 pub struct Callers<'a> {
-    /// The scenario's name: a file beside this one, or among those of `dialogs`.
+    /// The scenario's name: a file beside this one, or among those of `dialogs` and `webrtc`.
     pub scenario: &'a str,
     /// Where they call from.
     pub from: SocketAddr,
@@ -129,7 +129,8 @@ impl Called {
 fn sipp(scene: &Scene, scenario: &str, name: &str, local: SocketAddr) -> Command {
     let file = |ending| scene.directory.join(format!("{name}.{ending}"));
     let peers = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-    let scenarios = [peers.clone(), peers.join("dialogs")].map(|folder| folder.join(format!("{scenario}.xml")));
+    let scenarios = [peers.clone(), peers.join("dialogs"), peers.join("webrtc")]
+        .map(|folder| folder.join(format!("{scenario}.xml")));
     let mut command = Command::new("sipp");
     command.arg("-sf").args(scenarios.iter().find(|file| file.exists())).args([
         "-nostdin",
