@@ -6,9 +6,13 @@
 //! | [`key`] | the frozen keyed hash, with published vectors |
 //! | [`backend`] | one member of the pool: its name, address, weight |
 //! | [`pool`] | all members, and who owns an address |
+//! | [`roster`] | the pool as it stands at one moment |
+//! | [`slots`] | where each backend's figures are counted, while the pool changes |
 //! | [`table`] | weighted rendezvous, laid out as a look-up table |
 
 pub mod backend;
 pub mod key;
 pub mod pool;
+pub mod roster;
+pub mod slots;
 pub mod table;

@@ -10,6 +10,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`cells`] | what a shard counts into: plain numbers with one writer |
+//! | [`backends`] | what each backend is sent and sends, by its slot |
 //! | [`connections`] | connections, and what streams bring besides messages |
 //! | [`latency`] | how long backends take, in histograms |
 //! | [`certificates`] | when certificates end, and whether they could be read again |
@@ -20,6 +21,7 @@
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
 //! write with a locked instruction, behind a hash-map look-up by label; a cell is a plain store to memory of its shard.
 
+pub mod backends;
 pub mod cells;
 pub mod certificates;
 pub mod collector;

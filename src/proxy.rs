@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | [`inbound`] | what comes in: bytes and where they came from |
 //! | [`snapshot`] | what is known: listeners, pool, table, keys |
+//! | [`publication`] | how a snapshot gets to the shards |
 //! | [`names`] | what is known of names, and how they are asked for |
 //! | [`verdict`] | what comes out: forward, answer, absorb or drop, with reasons |
 //! | [`keys`] | one key for each purpose, from the fleet's secret |
@@ -37,6 +38,7 @@ pub mod inbound;
 pub mod keys;
 pub mod latency;
 pub mod names;
+pub mod publication;
 pub mod snapshot;
 pub mod token;
 pub mod trace;

@@ -36,6 +36,7 @@ use crate::metrics::collector::Metrics;
 use crate::metrics::names::NameCells;
 use crate::proxy::names::Families;
 use crate::proxy::names::exchange::Exchange;
+use crate::proxy::publication::Publication;
 use crate::shard::mailbox::PostOffice;
 use crate::shard::thread::{self as shard_thread, Running, StartError};
 
@@ -121,8 +122,10 @@ async fn bind_admin(settings: &Settings) -> Result<TcpListener, RunError> {
 pub struct Viaduct {
     /// What the admin listener shows.
     pub admin: Arc<Admin>,
-    /// What decisions rest on, with the addresses that are really bound.
+    /// What decisions rested on at the start, with the addresses that are really bound.
     pub snapshot: Arc<crate::proxy::snapshot::Snapshot>,
+    /// What they rest on.
+    pub publication: Publication,
     exchange: Arc<Exchange>,
     names: Arc<NameCells>,
     /// Who reads certificates again when their files change; `None` where there are none.
@@ -141,6 +144,7 @@ impl Viaduct {
         let certificates = Arc::new(Certificates::new(Arc::new(ArcSwap::from_pointee(tls))));
         let policy = plan::connection_policy(settings, certificates.context.clone());
         let snapshot = Arc::new(snapshot);
+        let publication = Publication::new(snapshot.clone());
         let exchange = Arc::new(Exchange::default());
         let cores = cores(settings, sockets.len());
         let (post, doorbells) =
@@ -154,7 +158,7 @@ impl Viaduct {
                 sockets,
                 choice: settings.io,
                 options: plan::engine_options(settings),
-                snapshot: snapshot.clone(),
+                publication: publication.clone(),
                 exchange: exchange.clone(),
                 policy: policy.clone(),
                 post: post.clone(),
@@ -169,12 +173,12 @@ impl Viaduct {
         report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
         let names = Arc::new(NameCells::default());
-        let metrics = Metrics::new(cells, names.clone(), certificates.clone(), snapshot.clone(), digest);
+        let metrics = Metrics::new(cells, names.clone(), certificates.clone(), publication.clone(), digest);
         let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
         let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
         let watch = (!tls_files.pairs.is_empty()).then(|| Watch::new(tls_files, certificates, every));
-        Ok(Viaduct { admin, snapshot, exchange, names, watch, shards, ended })
+        Ok(Viaduct { admin, snapshot, publication, exchange, names, watch, shards, ended })
     }
 
     /// What each shard counts.

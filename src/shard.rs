@@ -32,7 +32,7 @@ use std::time::Duration;
 use crate::io::{Engine, Turn};
 use crate::metrics::cells::ShardCells;
 use crate::proxy::names::exchange::Exchange;
-use crate::proxy::snapshot::Snapshot;
+use crate::proxy::publication::Publication;
 
 use asker::Asker;
 use delivery::Delivery;
@@ -50,9 +50,9 @@ pub struct Shard {
 /// What a shard works with besides its engine.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// What decisions rest on. Its listeners are the engine's sockets: those for datagrams and those for streams each in
-    /// their order.
-    pub snapshot: Arc<Snapshot>,
+    /// What decisions rest on. The listeners of every snapshot are the engine's sockets: those for datagrams and those for
+    /// streams each in their order.
+    pub publication: Publication,
     /// What it asks for names by, and learns of them.
     pub exchange: Arc<Exchange>,
     /// What it counts.
@@ -68,7 +68,8 @@ pub struct Parts {
 impl Shard {
     /// A shard over an engine. Call it on the shard's own thread.
     pub fn new(engine: Engine, parts: Parts) -> Self {
-        let Parts { snapshot, exchange, cells, policy, post, number } = parts;
+        let Parts { publication, exchange, cells, policy, post, number } = parts;
+        let snapshot = publication.reader();
         let (names, asker) = (exchange.reader(), Asker::new(exchange));
         let delivery = Delivery::new(&snapshot, policy, post, number, cells.clone());
         Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery) }

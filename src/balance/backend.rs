@@ -64,6 +64,17 @@ impl BackendId {
     }
 }
 
+/// Where a backend's figures are counted: it goes with the name, and stays the same while the pool changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendSlot(pub u16);
+
+impl BackendSlot {
+    /// As an index.
+    pub fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// A backend's place in its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendIndex(pub u16);

@@ -4,16 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 
-use crate::balance::backend::BackendIndex;
+use crate::balance::backend::BackendSlot;
 use crate::io::{EngineKind, SendError, Turn};
 use crate::proxy::inbound::Side;
-use crate::proxy::latency::{MethodClass, Phase, Sample};
+use crate::proxy::latency::Sample;
 use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
 use crate::sip::reply::Status;
 
+use super::backends::BackendCells;
 use super::connections::ConnectionCells;
-use super::latency::{LatencyCells, Total};
+
 use super::layers::LayerCells;
 
 /// A counter with one writer. A plain load and store: no locked instruction.
@@ -43,9 +44,6 @@ const KINDS: usize = MessageKind::COUNT;
 const STATUSES: usize = Status::ALL.len();
 const FORWARDED: usize = SIDES * TRANSPORTS * KINDS;
 const ANSWERED: usize = SIDES * TRANSPORTS * STATUSES;
-
-/// The status classes, 1xx to 6xx.
-pub const CLASSES: usize = 6;
 
 /// What an outgoing datagram is counted under once the kernel has taken it. It travels through the engine as the tag of
 /// the datagram, so that only what really went out is counted as sent.
@@ -135,7 +133,7 @@ pub struct ShardCells {
     /// Whether it wanted the other.
     pub fallback: bool,
     counts: Box<CachePadded<Counts>>,
-    backends: Box<[BackendCells]>,
+    backends: BackendCells,
 }
 
 #[derive(Debug)]
@@ -181,15 +179,8 @@ pub struct TurnCells {
     pub stream_starved: Cell,
 }
 
-#[derive(Debug, Default)]
-struct BackendCells {
-    requests: Cell,
-    responses: [Cell; CLASSES],
-    latency: LatencyCells,
-}
-
 impl ShardCells {
-    /// Cells for a pool of that many backends, all zero.
+    /// Cells with room for that many backends, all zero.
     pub fn new(engine: EngineKind, fallback: bool, backends: usize) -> Self {
         let counts = Counts {
             received: std::array::from_fn(|_| Cell::default()),
@@ -203,7 +194,7 @@ impl ShardCells {
             layers: LayerCells::default(),
             turns: TurnCells::default(),
         };
-        let backends = (0..backends).map(|_| BackendCells::default()).collect();
+        let backends = BackendCells::with_room(backends);
         ShardCells { engine, fallback, counts: Box::new(CachePadded::new(counts)), backends }
     }
 
@@ -242,25 +233,24 @@ impl ShardCells {
         self.counts.names_not_asked.add(1);
     }
 
+    /// What is counted of backends.
+    pub fn backends(&self) -> &BackendCells {
+        &self.backends
+    }
+
     /// Counts a request to a backend.
-    pub fn backend_request(&self, backend: BackendIndex) {
-        if let Some(cells) = self.backends.get(backend.get()) {
-            cells.requests.add(1);
-        }
+    pub fn backend_request(&self, backend: BackendSlot) {
+        self.backends.request(backend);
     }
 
     /// Counts a response from a backend.
-    pub fn backend_response(&self, backend: BackendIndex, status: u16) {
-        if let Some(cells) = self.backends.get(backend.get()) {
-            bump(&cells.responses, usize::from(status / 100).clamp(1, CLASSES) - 1);
-        }
+    pub fn backend_response(&self, backend: BackendSlot, status: u16) {
+        self.backends.response(backend, status);
     }
 
     /// Counts how long a backend took.
     pub fn backend_latency(&self, sample: &Sample) {
-        if let Some(cells) = self.backends.get(sample.backend.get()) {
-            cells.latency.observe(sample);
-        }
+        self.backends.latency(sample);
     }
 
     /// Counts a turn.
@@ -338,23 +328,6 @@ impl ShardCells {
     /// Malformed messages, by [`Fault::index`].
     pub fn fault_count(&self, index: usize) -> u64 {
         value(&self.counts.faults, index)
-    }
-
-    /// Requests to a backend.
-    pub fn backend_request_count(&self, backend: BackendIndex) -> u64 {
-        self.backends.get(backend.get()).map_or(0, |cells| cells.requests.get())
-    }
-
-    /// Adds how long a backend took to a total.
-    pub fn add_latency(&self, backend: BackendIndex, phase: Phase, class: MethodClass, total: &mut Total) {
-        if let Some(cells) = self.backends.get(backend.get()) {
-            cells.latency.add_to(phase, class, total);
-        }
-    }
-
-    /// Responses from a backend, by class less one.
-    pub fn backend_response_count(&self, backend: BackendIndex, class_index: usize) -> u64 {
-        self.backends.get(backend.get()).map_or(0, |cells| value(&cells.responses, class_index))
     }
 }
 

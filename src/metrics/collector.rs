@@ -13,6 +13,7 @@ use crate::frame::stream::Fault as FramingFault;
 use crate::io::SendError;
 use crate::proxy::inbound::Side;
 use crate::proxy::latency::{MethodClass, Phase};
+use crate::proxy::publication::Publication;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::verdict::{AbsorbReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
@@ -20,7 +21,8 @@ use crate::sip::header::HeaderName;
 use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
-use super::cells::{CLASSES, Dropped, ShardCells, TurnCells};
+use super::backends::CLASSES;
+use super::cells::{Dropped, ShardCells, TurnCells};
 use super::certificates::Certificates;
 use super::connections::{ConnectionCells, Direction, Ended};
 use super::latency::{self, Total};
@@ -39,13 +41,12 @@ impl Metrics {
         shards: Vec<Arc<ShardCells>>,
         names: Arc<NameCells>,
         certificates: Arc<Certificates>,
-        snapshot: Arc<Snapshot>,
+        publication: Publication,
         digest: String,
     ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let shares = snapshot.table().shares();
-        registry.register(Box::new(Sum { shards, names, certificates, snapshot, shares, digest }))?;
+        registry.register(Box::new(Sum { shards, names, certificates, publication, digest }))?;
         Ok(Metrics { registry })
     }
 
@@ -59,9 +60,7 @@ struct Sum {
     shards: Vec<Arc<ShardCells>>,
     names: Arc<NameCells>,
     certificates: Arc<Certificates>,
-    snapshot: Arc<Snapshot>,
-    /// Counted once: a look over the whole table takes longer than all the rest of a scrape.
-    shares: Vec<f64>,
+    publication: Publication,
     digest: String,
 }
 
@@ -74,8 +73,9 @@ impl Collector for Sum {
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families = self.messages();
         families.extend(self.reasons());
-        families.extend(self.backends());
-        families.extend(self.latencies());
+        let snapshot = self.publication.current();
+        families.extend(self.backends(&snapshot));
+        families.extend(self.latencies(&snapshot));
         families.extend(self.connections());
         families.extend(self.streams());
         families.extend(self.layers());
@@ -94,15 +94,17 @@ impl Sum {
     }
 
     /// The transports that there are listeners for: rows of the others would be zero for ever.
-    fn transports(&self) -> impl Iterator<Item = Transport> + Clone {
-        let listeners = self.snapshot.listeners();
-        Transport::ALL.into_iter().filter(|known| listeners.iter().any(|listener| listener.transport == *known))
+    fn transports(&self) -> Vec<Transport> {
+        let snapshot = self.publication.current();
+        let has = |known: &Transport| snapshot.listeners().iter().any(|listener| listener.transport == *known);
+        Transport::ALL.into_iter().filter(has).collect()
     }
 
     fn messages(&self) -> Vec<MetricFamily> {
         let (mut received, mut sent) = (Vec::new(), Vec::new());
+        let transports = self.transports();
         for side in Side::ALL {
-            for transport in self.transports() {
+            for transport in transports.iter().copied() {
                 let place = [side.label(), transport.label()];
                 for kind in 0..MessageKind::COUNT {
                     let (method, class) = kind_labels(kind);
@@ -147,16 +149,17 @@ impl Sum {
         families
     }
 
-    fn backends(&self) -> Vec<MetricFamily> {
+    fn backends(&self, snapshot: &Snapshot) -> Vec<MetricFamily> {
         let (mut requests, mut responses, mut weights, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (index, backend) in self.snapshot.pool().backends().iter().enumerate() {
+        for (index, backend) in snapshot.pool().backends().iter().enumerate() {
             let (index, name) = (BackendIndex(index as u16), backend.name.as_str());
-            requests.push((vec![name], self.total(|cells| cells.backend_request_count(index))));
+            let slot = snapshot.slot(index);
+            requests.push((vec![name], self.total(|cells| cells.backends().request_count(slot))));
             for (class, label) in CLASS_LABELS.into_iter().enumerate() {
-                responses.push((vec![name, label], self.total(|cells| cells.backend_response_count(index, class))));
+                responses.push((vec![name, label], self.total(|cells| cells.backends().response_count(slot, class))));
             }
             weights.push((vec![name], f64::from(backend.weight.value())));
-            shares.push((vec![name], self.shares.get(index.get()).copied().unwrap_or(0.0)));
+            shares.push((vec![name], snapshot.roster().share(index)));
         }
         let mut families = counter(&metrics::BACKEND_REQUESTS, requests);
         families.extend(counter(&metrics::BACKEND_RESPONSES, responses));
@@ -166,15 +169,16 @@ impl Sum {
     }
 
     /// Nothing where backends are not timed: a histogram that stays empty looks like a pool that is dead.
-    fn latencies(&self) -> Option<MetricFamily> {
-        self.snapshot.latency()?;
+    fn latencies(&self, snapshot: &Snapshot) -> Option<MetricFamily> {
+        snapshot.latency()?;
         let mut rows = Vec::new();
-        for (index, backend) in self.snapshot.pool().backends().iter().enumerate() {
+        for (index, backend) in snapshot.pool().backends().iter().enumerate() {
+            let slot = snapshot.slot(BackendIndex(index as u16));
             for (phase, class) in Phase::ALL.into_iter().flat_map(|phase| MethodClass::ALL.map(|class| (phase, class)))
             {
                 let mut total = Total::default();
                 for cells in &self.shards {
-                    cells.add_latency(BackendIndex(index as u16), phase, class, &mut total);
+                    cells.backends().add_latency(slot, phase, class, &mut total);
                 }
                 rows.push((vec![backend.name.as_str(), phase.label(), class.label()], total));
             }
@@ -184,7 +188,8 @@ impl Sum {
 
     fn connections(&self) -> Vec<MetricFamily> {
         let (mut opened, mut ended, mut open) = (Vec::new(), Vec::new(), Vec::new());
-        let streams = || self.transports().filter(|transport| transport.is_stream());
+        let transports = self.transports();
+        let streams = || transports.iter().copied().filter(|transport| transport.is_stream());
         let places = Side::ALL.into_iter().flat_map(|side| streams().map(move |transport| (side, transport)));
         for (side, transport) in places {
             for direction in Direction::ALL {
@@ -353,7 +358,7 @@ mod tests {
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let listener = Listener::new(Transport::Tcp, ([127, 0, 0, 1], 5060).into(), "127.0.0.1", 5060);
         let snapshot = Snapshot::new(vec![listener], Pool::default(), keys, Policy::default());
-        let page = Metrics::new(shards, Arc::default(), Arc::default(), Arc::new(snapshot), String::new())
+        let page = Metrics::new(shards, Arc::default(), Arc::default(), snapshot.into(), String::new())
             .unwrap()
             .page()
             .unwrap();

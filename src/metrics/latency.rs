@@ -120,14 +120,14 @@ fn place(phase: Phase, class: MethodClass) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::backend::BackendIndex;
+    use crate::balance::backend::BackendSlot;
 
     fn total_of(elapsed_us: &[u32]) -> Total {
         let cells = LatencyCells::default();
         for elapsed_us in elapsed_us {
             let phases = &[Phase::Final];
             let class = MethodClass::Other;
-            cells.observe(&Sample { backend: BackendIndex(0), class, phases, elapsed_us: *elapsed_us });
+            cells.observe(&Sample { backend: BackendSlot(0), class, phases, elapsed_us: *elapsed_us });
         }
         let mut total = Total::default();
         cells.add_to(Phase::Final, MethodClass::Other, &mut total);

@@ -11,7 +11,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::balance::backend::BackendIndex;
+use crate::balance::backend::{BackendIndex, BackendSlot};
 use crate::sip::header::HeaderName;
 use crate::sip::scan::Head;
 use crate::sip::start_line::Method;
@@ -25,8 +25,8 @@ use super::snapshot::Snapshot;
 /// out. A call may ring longer; its backend's speed does not show in that.
 pub const MAX_ELAPSED_US: u32 = 60_000_000;
 
-/// What tells the stamps of one snapshot of one process from all others': a random number, drawn for each snapshot, since
-/// clocks differ between processes and a backend's place between pools. Two members of a fleet draw the same one in one
+/// What tells the stamps of one process from all others': a random number, since clocks differ between processes, and so do the
+/// slots of backends. Two members of a fleet draw the same one in one
 /// of 65,536 cases; most times are then beyond belief.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance(pub u16);
@@ -34,8 +34,8 @@ pub struct Instance(pub u16);
 /// How long a backend took to respond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The backend that the request was sent to.
-    pub backend: BackendIndex,
+    /// Where the backend is counted that the request was sent to.
+    pub backend: BackendSlot,
     /// Which requests it is counted with.
     pub class: MethodClass,
     /// What the response ended: the wait for a first response, for the final one, or both.
@@ -116,6 +116,7 @@ pub(super) fn parameter(
         text.push(b';');
         text.extend(TIME_PARAMETER.bytes());
         text.push(b'=');
+        let backend = snapshot.slot(backend);
         Stamp { instance, backend, sent_us: inbound.now_us as u32 }.write(&mut text);
     }
     text
@@ -160,7 +161,7 @@ fn phases(class: MethodClass, status: u16) -> &'static [Phase] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     instance: Instance,
-    backend: BackendIndex,
+    backend: BackendSlot,
     /// The lower 32 bits of the time in microseconds: they come round every 71 minutes, and no wait is as long.
     sent_us: u32,
 }
@@ -178,7 +179,7 @@ impl Stamp {
         let number = u64::from_be_bytes(bytes.into_inner().ok()?);
         Some(Stamp {
             instance: Instance((number >> 48) as u16),
-            backend: BackendIndex((number >> 32) as u16),
+            backend: BackendSlot((number >> 32) as u16),
             sent_us: number as u32,
         })
     }
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn a_stamp_survives_the_way_there_and_back() {
         for (instance, backend, sent_us) in [(0, 0, 0), (u16::MAX, 4095, u32::MAX), (0x1234, 7, 0x89ab_cdef)] {
-            let stamp = Stamp { instance: Instance(instance), backend: BackendIndex(backend), sent_us };
+            let stamp = Stamp { instance: Instance(instance), backend: BackendSlot(backend), sent_us };
             let mut text = ArrayVec::<u8, STAMP_CHARS>::new();
             stamp.write(&mut text);
             assert_eq!(Stamp::read(&text), Some(stamp));

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use crate::balance::backend::BackendIndex;
+use crate::balance::backend::{BackendIndex, BackendSlot};
 use crate::balance::pool::Pool;
+use crate::balance::roster::Roster;
 use crate::balance::table::Table;
 use crate::sip::via::{MAGIC_COOKIE, parse_ip};
 use crate::sip::{Span, Transport};
@@ -20,8 +21,7 @@ use super::latency::Instance;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     listeners: Vec<Listener>,
-    pool: Pool,
-    table: Table,
+    roster: Roster,
     keys: Keys,
     policy: Policy,
     latency: Option<Instance>,
@@ -150,8 +150,8 @@ impl Listener {
 impl Snapshot {
     /// A snapshot of these. The table is made here, which takes a few milliseconds a backend.
     pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, policy: Policy) -> Self {
-        let table = Table::new(&keys.table, &pool);
-        Snapshot { listeners, pool, table, keys, policy, latency: None, backend_transports: Vec::new() }
+        let roster = Roster::new(&keys.table, pool);
+        Snapshot { listeners, roster, keys, policy, latency: None, backend_transports: Vec::new() }
     }
 
     /// The same, with backends that are reached by these transports, in the order of the pool.
@@ -176,14 +176,24 @@ impl Snapshot {
         &self.listeners
     }
 
+    /// The pool as it stands.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
     /// The members of the pool.
     pub fn pool(&self) -> &Pool {
-        &self.pool
+        self.roster.pool()
     }
 
     /// Which backend owns which part of the key space.
     pub fn table(&self) -> &Table {
-        &self.table
+        self.roster.table()
+    }
+
+    /// Where that member of the pool is counted.
+    pub fn slot(&self, index: BackendIndex) -> BackendSlot {
+        self.roster.slot(index)
     }
 
     /// The fleet's keys.
@@ -208,7 +218,7 @@ impl Snapshot {
 
     /// Whether a source is a member of the pool, by its address or, where ports are matched, its address and port.
     pub fn is_member(&self, source: SocketAddr) -> bool {
-        if self.policy.match_ports { self.pool.by_address(source).is_some() } else { self.pool.has_ip(source.ip()) }
+        if self.policy.match_ports { self.pool().by_address(source).is_some() } else { self.pool().has_ip(source.ip()) }
     }
 
     /// Whether a source is in a trusted network.

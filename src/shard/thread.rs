@@ -14,7 +14,7 @@ use crossbeam::channel::{Sender, bounded};
 use crate::io::{Choice, Doorbell, Engine, Options, Sockets, Unavailable};
 use crate::metrics::cells::ShardCells;
 use crate::proxy::names::exchange::Exchange;
-use crate::proxy::snapshot::Snapshot;
+use crate::proxy::publication::Publication;
 
 use super::mailbox::PostOffice;
 use super::policy::ConnectionPolicy;
@@ -34,7 +34,7 @@ pub struct Plan {
     /// The engine's sizes.
     pub options: Options,
     /// What decisions rest on.
-    pub snapshot: Arc<Snapshot>,
+    pub publication: Publication,
     /// What it asks for names by.
     pub exchange: Arc<Exchange>,
     /// How it keeps connections.
@@ -138,10 +138,10 @@ fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started
         Ok(opened) => opened,
         Err(unavailable) => return drop(report.send(Err(unavailable))),
     };
-    let backends = plan.snapshot.pool().backends().len();
+    let backends = plan.publication.current().pool().backends().len();
     let cells = Arc::new(ShardCells::new(opened.kind, opened.fallback.is_some(), backends));
     let parts = Parts {
-        snapshot: plan.snapshot,
+        publication: plan.publication,
         exchange: plan.exchange,
         cells: cells.clone(),
         policy: plan.policy,

@@ -25,7 +25,7 @@ use crate::metrics::connections::Ended;
 use crate::proxy::Scratch;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::names::exchange::Reader;
-use crate::proxy::snapshot::Snapshot;
+use crate::proxy::publication::SnapshotReader;
 use crate::proxy::verdict::{MessageKind, NextHop};
 use crate::sip::Transport;
 
@@ -38,7 +38,7 @@ use super::session::{Said, Session};
 /// All of a shard but its engine.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) snapshot: SnapshotReader,
     pub(super) names: Reader,
     pub(super) asker: Asker,
     pub(super) cells: Arc<ShardCells>,
@@ -69,7 +69,7 @@ static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Worker {
     pub(super) fn new(
-        snapshot: Arc<Snapshot>,
+        snapshot: SnapshotReader,
         names: Reader,
         asker: Asker,
         cells: Arc<ShardCells>,
@@ -111,14 +111,19 @@ impl Worker {
         }
     }
 
-    /// The clock is read once a turn, and after the wait.
+    /// The clock is read once a turn, and after the wait; and so is which snapshot is in force.
     fn now_us(&mut self) -> u64 {
-        *self.now_us.get_or_insert_with(|| BEGINNING.elapsed().as_micros() as u64)
+        let Worker { snapshot, now_us, .. } = self;
+        *now_us.get_or_insert_with(|| {
+            snapshot.refresh();
+            BEGINNING.elapsed().as_micros() as u64
+        })
     }
 }
 
 impl Handler for Worker {
     fn datagram(&mut self, datagram: Datagram<'_>, out: &mut Output) {
+        let now_us = self.now_us();
         if datagram.truncated {
             let side = self.snapshot.side_of(datagram.peer);
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
@@ -130,7 +135,7 @@ impl Handler for Worker {
             listener: self.delivery.listener(false, datagram.socket),
             local: datagram.local,
             connection: None,
-            now_us: self.now_us(),
+            now_us,
         };
         if !stun::is_stun(datagram.bytes) || !self.answer_stun(&datagram, out) {
             self.message(&inbound, Transport::Udp, out);

@@ -16,6 +16,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use viaduct::balance::backend::BackendIndex;
 use viaduct::proxy::View;
 use viaduct::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex};
 use viaduct::proxy::latency::Instance;
@@ -218,7 +219,7 @@ fn describe_hop(hop: &NextHop) -> String {
 
 fn sample(snapshot: &Snapshot, decision: &Decision) -> String {
     let told = decision.sample.map(|sample| {
-        let backend = &snapshot.pool().get(sample.backend).unwrap().name;
+        let backend = &snapshot.pool().get(BackendIndex(sample.backend.0)).unwrap().name;
         let phases: Vec<&str> = sample.phases.iter().map(|phase| phase.label()).collect();
         format!("; {} of {backend} after {} us, {}", phases.join(" and "), sample.elapsed_us, sample.class.label())
     });

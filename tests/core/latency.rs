@@ -47,7 +47,8 @@ fn sample(method: &str, status: u16, after_us: u64) -> Option<Sample> {
     let snapshot = timed();
     let (_, backend, sent) = at(&snapshot, SENT_US, request(method).as_bytes(), CLIENT);
     let (sample, ..) = at(&snapshot, SENT_US + after_us, response(&sent, status).as_bytes(), BACKEND);
-    assert!(sample.is_none_or(|sample| Some(sample.backend) == backend));
+    let slot = backend.map(|backend| snapshot.slot(backend));
+    assert!(sample.is_none_or(|sample| Some(sample.backend) == slot));
     sample
 }
 

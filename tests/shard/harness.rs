@@ -13,6 +13,7 @@ use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
 use viaduct::proxy::latency::Instance;
 use viaduct::proxy::names::exchange::Exchange;
+use viaduct::proxy::publication::Publication;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
 use viaduct::shard::mailbox::PostOffice;
@@ -26,6 +27,7 @@ pub struct Bench {
     pub shard: Shard,
     pub cells: Arc<ShardCells>,
     pub exchange: Arc<Exchange>,
+    pub publication: Publication,
     pub client: UdpSocket,
     pub backend: UdpSocket,
     pub address: SocketAddr,
@@ -51,13 +53,14 @@ impl Bench {
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let snapshot = Snapshot::new(vec![listener], Pool::new(vec![member]).unwrap(), keys, Policy::default());
         let snapshot = snapshot.with_latency(Instance(7));
+        let publication = Publication::from(snapshot);
         let exchange = Arc::new(Exchange::default());
         let doorbell = Doorbell::new().unwrap();
         let sockets = Sockets { datagrams: vec![socket], ..Sockets::default() };
         let opened = Engine::open(choice, sockets, options, &doorbell).unwrap();
         let cells = Arc::new(ShardCells::new(opened.kind, false, 1));
         let parts = Parts {
-            snapshot: Arc::new(snapshot),
+            publication: publication.clone(),
             exchange: exchange.clone(),
             cells: cells.clone(),
             policy: ConnectionPolicy::default(),
@@ -65,7 +68,7 @@ impl Bench {
             number: 0,
         };
         let shard = Shard::new(opened.engine, parts);
-        Bench { shard, cells, exchange, client, backend, address }
+        Bench { shard, cells, exchange, publication, client, backend, address }
     }
 
     /// Turns until a turn finds nothing to do.

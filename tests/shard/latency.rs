@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use viaduct::balance::backend::BackendIndex;
+use viaduct::balance::backend::BackendSlot;
 use viaduct::io::Options;
 use viaduct::metrics::latency::Total;
 use viaduct::proxy::latency::{MethodClass, Phase};
@@ -24,7 +24,7 @@ fn each_response_is_counted_by_its_phase_and_method_with_its_time() {
         bench.settle();
         let total = |phase, class| {
             let mut total = Total::default();
-            bench.cells.add_latency(BackendIndex(0), phase, class, &mut total);
+            bench.cells.backends().add_latency(BackendSlot(0), phase, class, &mut total);
             total
         };
         assert_eq!(total(Phase::First, MethodClass::Invite), Total::default(), "no 100 came");

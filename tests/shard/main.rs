@@ -7,5 +7,6 @@ mod allocations;
 mod exhaustion;
 mod harness;
 mod latency;
+mod publication;
 mod streams;
 mod teardown;

@@ -13,6 +13,7 @@ use viaduct::metrics::cells::{Dropped, ShardCells};
 use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
 use viaduct::proxy::names::exchange::Exchange;
+use viaduct::proxy::publication::Publication;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
 use viaduct::shard::mailbox::PostOffice;
@@ -351,7 +352,7 @@ impl Scene {
         let policy_of_routing = Policy { record_route: true, ..Policy::default() };
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let snapshot = Snapshot::new(listeners, pool, keys, policy_of_routing).with_backend_transports(vec![transport]);
-        let (snapshot, exchange) = (Arc::new(snapshot), Arc::new(Exchange::default()));
+        let (publication, exchange) = (Publication::from(snapshot), Arc::new(Exchange::default()));
         let doorbells: Vec<Doorbell> = (0..count).map(|_| Doorbell::new().unwrap()).collect();
         let post = PostOffice::new(7, doorbells.clone());
         let (mut shards, mut cells) = (Vec::new(), Vec::new());
@@ -360,8 +361,10 @@ impl Scene {
             let opened = Engine::open(choice, sockets, &Options::default(), &doorbells[number]).unwrap();
             let counted = Arc::new(ShardCells::new(opened.kind, false, 1));
             cells.push(counted.clone());
-            let (snapshot, exchange, post, policy) = (snapshot.clone(), exchange.clone(), post.clone(), policy.clone());
-            shards.push(Shard::new(opened.engine, Parts { snapshot, exchange, cells: counted, policy, post, number }));
+            let (publication, exchange) = (publication.clone(), exchange.clone());
+            let (post, policy) = (post.clone(), policy.clone());
+            shards
+                .push(Shard::new(opened.engine, Parts { publication, exchange, cells: counted, policy, post, number }));
         }
         let backend_tcp = Some(backend_tcp);
         Scene { shards, cells, udp: udp_addresses, tcp: tcp_addresses, backend_udp, backend_tcp }

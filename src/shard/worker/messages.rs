@@ -49,7 +49,7 @@ impl Worker {
                 let host = decision.named.map(|wanted| wanted.host.of(inbound.bytes));
                 let is_sent = self.send(inbound, Way { hop, tag, lane, host }, out);
                 if let Some(backend) = backend.filter(|_| is_sent) {
-                    self.cells.backend_request(backend);
+                    self.cells.backend_request(self.snapshot.slot(backend));
                 }
             }
             Verdict::Answer { hop, status, fault } => {
@@ -163,7 +163,7 @@ impl Worker {
         if let MessageKind::Response(status) = decision.kind
             && let Some(backend) = self.snapshot.pool().by_source(inbound.peer)
         {
-            self.cells.backend_response(backend, status);
+            self.cells.backend_response(self.snapshot.slot(backend), status);
         }
     }
 }

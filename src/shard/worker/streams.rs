@@ -51,7 +51,8 @@ impl Worker {
 
     /// Takes the head of the PROXY protocol: from here on the connection is the client's that it names.
     fn origin(&mut self, id: ConnectionId, bytes: &[u8], out: &mut Output) -> bool {
-        let (now_us, snapshot) = (self.now_us(), self.snapshot.clone());
+        let now_us = self.now_us();
+        let Worker { snapshot, delivery, .. } = self;
         let step = |connection: &mut Connection| {
             let taken = connection.session.take_origin(bytes)?;
             if let Some((Origin::Proxied { source, destination }, _)) = &taken {
@@ -60,7 +61,7 @@ impl Worker {
             }
             Ok(taken)
         };
-        match self.delivery.connections.advance(id, step) {
+        match delivery.connections.advance(id, step) {
             Some((Ok(Some((origin, rest))), _)) => {
                 let is_proxied = matches!(origin, Origin::Proxied { .. });
                 self.cells.proxy_protocol_head(if is_proxied { Head::Proxied } else { Head::Sender });
