@@ -8,6 +8,7 @@
 //! | [`pool`] | all members, and who owns an address |
 //! | [`roster`] | the pool as it stands at one moment |
 //! | [`slots`] | where each backend's figures are counted, while the pool changes |
+//! | [`standing`] | whether new calls go to a member, and whether those that it has stay |
 //! | [`table`] | weighted rendezvous, laid out as a look-up table |
 
 pub mod backend;
@@ -15,4 +16,5 @@ pub mod key;
 pub mod pool;
 pub mod roster;
 pub mod slots;
+pub mod standing;
 pub mod table;

@@ -3,6 +3,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`value`] | the grammar of listeners, backends and networks |
+//! | [`pool`] | the settings of the pool as it lives |
 //! | [`streams`] | the settings of connections |
 //! | [`layers`] | the settings of TLS, WebSocket and the PROXY protocol |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
@@ -12,6 +13,7 @@
 
 pub mod error;
 pub mod layers;
+pub mod pool;
 pub mod streams;
 pub mod value;
 
@@ -31,6 +33,7 @@ use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use error::ConfigError;
 use layers::LayerSettings;
+use pool::PoolSettings;
 use streams::StreamSettings;
 use value::{Backends, Listeners, Networks, Resolvers};
 
@@ -205,6 +208,10 @@ pub struct Settings {
     /// The kernel's send buffer a socket; the kernel caps it at net.core.wmem_max
     #[arg(long, env = "VIADUCT_SOCKET_SEND_BYTES", global = true, default_value_t = 4 << 20, value_parser = value_parser!(u32).range(4_096..=1 << 30), value_name = "BYTES")]
     pub socket_send_bytes: u32,
+
+    /// What is set of the living pool.
+    #[command(flatten)]
+    pub pool: PoolSettings,
 
     /// What is set of connections.
     #[command(flatten)]

@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz |
 //! | [`certificates`] | reads certificates again when their files change |
+//! | [`pool`] | what is known of the pool, and how its members stand by that |
 //! | [`resolve`] | names that backends send to: looked up, kept fresh, published to the shards |
+//! | [`steward`] | steers the pool and publishes snapshots |
 //! | [`signal`] | when the operator wants the process to end |
 //!
 //! tokio-uring for the shards too looked simpler: one runtime for all. It allocates at each receive and send, has neither
@@ -13,8 +15,10 @@
 
 pub mod admin;
 pub mod certificates;
+pub mod pool;
 pub mod resolve;
 pub mod signal;
+pub mod steward;
 
 use std::future::Future;
 

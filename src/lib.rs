@@ -13,7 +13,7 @@
 //! | [`metrics`] | what can I see? | `proxy`, `sip`, `balance`, `io` |
 //! | [`shard`] | what runs on a core? | `io`, `proxy`, `sip`, `metrics` |
 //! | [`config`] | what can I set? | `sip`, `balance`, `io`, `proxy` (their value types) |
-//! | [`control`] | what changes while running, and who asks? | `metrics`, `proxy` (names) |
+//! | [`control`] | what changes while running, and who asks? | `metrics`, `proxy`, `balance`, `sip` |
 //! | [`run`] | how does it all start and end? | everything above |
 //! | [`check`] | will these settings work? | everything above |
 //! | [`explain`] | why does this message go there? | everything above |

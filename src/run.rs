@@ -28,6 +28,7 @@ use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
+use crate::control::steward::{PoolHandle, Steward};
 use crate::control::{self, signal};
 use crate::io::{Choice, Doorbell};
 use crate::metrics::cells::ShardCells;
@@ -92,6 +93,8 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let resolving = tokio::spawn(viaduct.resolver(settings).run());
         let watching = viaduct.watch.take().map(|watch| tokio::spawn(watch.run()));
+        let (steward, _pool) = viaduct.steward(settings)?;
+        let steering = tokio::spawn(steward.run());
         let outcome = viaduct.wait().await;
         viaduct.admin.ready.store(false, Ordering::Release);
         if outcome.is_ok() {
@@ -99,6 +102,7 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         }
         resolving.abort();
         watching.inspect(|watching| watching.abort());
+        steering.abort();
         drop(stop_admin);
         viaduct.stop();
         // A client of the admin listener that never ends its request must not keep the process.
@@ -197,6 +201,12 @@ impl Viaduct {
         });
         let families = Families::of(self.snapshot.listeners());
         Resolver::new(self.exchange.clone(), self.names.clone(), servers, families)
+    }
+
+    /// Who steers the pool, and by what it is changed. Have one alone, and have it run; without, the pool stays as it is set.
+    pub fn steward(&self, settings: &Settings) -> Result<(Steward, PoolHandle), RunError> {
+        let pool = plan::living_pool(settings, &self.snapshot)?;
+        Ok(Steward::new(pool, self.publication.publisher(), self.cells().cloned().collect()))
     }
 
     /// Waits for the operator's word or the end of a shard.

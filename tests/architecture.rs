@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("metrics", &["metrics", "proxy", "frame", "sip", "balance", "io"]),
     ("shard", &["shard", "io", "frame", "proxy", "sip", "metrics"]),
     ("config", &["config", "frame", "sip", "balance", "io", "proxy"]),
-    ("control", &["control", "metrics", "frame", "proxy", "sip"]),
+    ("control", &["control", "metrics", "frame", "proxy", "balance", "sip"]),
     ("run", &["run", "config", "control", "shard", "metrics", "proxy", "frame", "sip", "balance", "io"]),
     ("check", &["config", "run", "shard", "io", "balance"]),
     ("explain", &["explain", "config", "run", "proxy", "sip", "balance"]),

@@ -1,4 +1,4 @@
-//! The pool as it stands at one moment: its members, who owns which part of the key space, and where each is counted.
+//! The pool as it stands at one moment: its members, how each stands, who owns which part of the key space.
 //!
 //! Members that know their own standing looked simpler. A standing changes while the member stays the same, and a table that
 //! was made for other standings would go unnoticed; so all that changes together is made together.
@@ -6,6 +6,7 @@
 use super::backend::{BackendIndex, BackendSlot};
 use super::key::Key;
 use super::pool::Pool;
+use super::standing::{Part, Standing};
 use super::table::Table;
 
 /// A pool as it stands. Immutable: another moment's is another one.
@@ -13,19 +14,34 @@ use super::table::Table;
 pub struct Roster {
     pool: Pool,
     table: Table,
-    slots: Vec<BackendSlot>,
+    /// For each member, in the order of the pool.
+    parts: Vec<Part>,
     /// Counted once: a look over the whole table takes longer than anything that asks for it.
     shares: Vec<f64>,
+    is_panic: bool,
 }
 
 impl Roster {
-    /// The pool as it starts: every member gets its share, and is counted at its place. The table takes a few milliseconds a
-    /// backend.
+    /// The pool as it starts: every member is up, gets its share, and is counted at its place. The table takes a few
+    /// milliseconds a backend.
     pub fn new(key: &Key, pool: Pool) -> Self {
-        let table = Table::new(key, &pool);
-        let slots = (0..pool.backends().len()).map(|index| BackendSlot(index as u16)).collect();
+        let part = |(index, backend): (usize, &super::backend::Backend)| Part {
+            slot: BackendSlot(index as u16),
+            standing: Standing::Up,
+            weight: f64::from(backend.weight.value()),
+            serves: true,
+        };
+        let parts = pool.backends().iter().enumerate().map(part).collect();
+        Self::of(key, pool, parts, false)
+    }
+
+    /// The pool with these parts of its members, in its order; members without one are down. `is_panic` says that calls go to
+    /// members that are down, because all are.
+    pub fn of(key: &Key, pool: Pool, parts: Vec<Part>, is_panic: bool) -> Self {
+        let weights: Vec<f64> = parts.iter().map(|part| part.weight).collect();
+        let table = Table::with_weights(key, &pool, &weights);
         let shares = table.shares();
-        Roster { pool, table, slots, shares }
+        Roster { pool, table, parts, shares, is_panic }
     }
 
     /// The members.
@@ -38,13 +54,28 @@ impl Roster {
         &self.table
     }
 
+    /// A member's part; `None` for one that there is not.
+    pub fn part(&self, index: BackendIndex) -> Option<&Part> {
+        self.parts.get(index.get())
+    }
+
     /// Where that member is counted; slot 0 for one that there is not.
     pub fn slot(&self, index: BackendIndex) -> BackendSlot {
-        self.slots.get(index.get()).copied().unwrap_or_default()
+        self.part(index).map(|part| part.slot).unwrap_or_default()
+    }
+
+    /// Whether the dialogs that a member has stay with it.
+    pub fn serves(&self, index: BackendIndex) -> bool {
+        self.part(index).is_some_and(|part| part.serves)
     }
 
     /// The part of the key space that a member owns.
     pub fn share(&self, index: BackendIndex) -> f64 {
         self.shares.get(index.get()).copied().unwrap_or(0.0)
+    }
+
+    /// Whether calls go to members that are down, because all are.
+    pub fn is_panic(&self) -> bool {
+        self.is_panic
     }
 }

@@ -32,7 +32,13 @@ pub struct Table {
 impl Table {
     /// Holds the auctions for a pool. Takes a few milliseconds a backend.
     pub fn new(key: &Key, pool: &Pool) -> Self {
-        let groups = groups_of_equal_weight(key, pool.backends());
+        let weights: Vec<f64> = pool.backends().iter().map(|backend| f64::from(backend.weight.value())).collect();
+        Self::with_weights(key, pool, &weights)
+    }
+
+    /// The same with other weights than the members' own, in the order of the pool; a weight that is missing is 0.
+    pub fn with_weights(key: &Key, pool: &Pool, weights: &[f64]) -> Self {
+        let groups = groups_of_equal_weight(key, pool.backends(), weights);
         let places = (0..PLACES).map(|place| winner(place as u64, &groups)).collect();
         Table { places }
     }
@@ -79,10 +85,11 @@ struct Member {
     seed: u64,
 }
 
-fn groups_of_equal_weight(key: &Key, backends: &[Backend]) -> Vec<Group> {
+fn groups_of_equal_weight(key: &Key, backends: &[Backend], weights: &[f64]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for (index, backend) in backends.iter().enumerate().filter(|(_, backend)| backend.weight.value() > 0) {
-        let weight = f64::from(backend.weight.value());
+    for (index, (backend, &weight)) in
+        backends.iter().zip(weights).enumerate().filter(|(_, (_, weight))| **weight > 0.0)
+    {
         let member = Member { index: index as u16, seed: key.hash(backend.name.as_bytes()) };
         match groups.iter_mut().find(|group| group.weight == weight) {
             Some(group) => group.members.push(member),

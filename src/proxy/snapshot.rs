@@ -40,7 +40,7 @@ pub struct Policy {
     pub record_route: bool,
     /// Whether registrations do.
     pub path: PathMode,
-    /// What becomes of a dialog whose backend is gone for good.
+    /// What becomes of a dialog whose backend is down, or gone for good.
     pub on_lost_pin: OnLostPin,
     /// What of a request is hashed.
     pub hash: HashRules,
@@ -58,7 +58,7 @@ pub enum PathMode {
     Auto,
 }
 
-/// What becomes of an in-dialog request whose backend is gone from the pool.
+/// What becomes of an in-dialog request whose backend is down, or gone from the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLostPin {
     /// It goes to the Call-ID's owner, which may know the dialog from a shared store.
@@ -160,6 +160,14 @@ impl Snapshot {
         self
     }
 
+    /// The same with another pool, or with the pool as it stands at another moment; its members are reached by these
+    /// transports, in its order.
+    pub fn with_roster(&self, roster: Roster, transports: Vec<Transport>) -> Self {
+        let Snapshot { listeners, keys, policy, latency, .. } = self;
+        let (listeners, keys, policy) = (listeners.clone(), keys.clone(), policy.clone());
+        Snapshot { listeners, roster, keys, policy, latency: *latency, backend_transports: transports }
+    }
+
     /// The same, with backends timed: requests to them are stamped with that number and the time.
     pub fn with_latency(mut self, instance: Instance) -> Self {
         self.latency = Some(instance);
@@ -189,6 +197,11 @@ impl Snapshot {
     /// Which backend owns which part of the key space.
     pub fn table(&self) -> &Table {
         self.roster.table()
+    }
+
+    /// Whether the dialogs that a member has stay with it.
+    pub fn serves(&self, index: BackendIndex) -> bool {
+        self.roster.serves(index)
     }
 
     /// Where that member of the pool is counted.

@@ -221,11 +221,13 @@ fn lookup_of(uri: &Uri, transport: Transport) -> Lookup {
 /// owner. Never by its Request-URI: that may be the same address in every request, as where a pool has grown out of one
 /// proxy, and then no call would be balanced.
 fn inward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopped> {
-    if let Some(index) = routing.next.as_ref().and_then(|route| member_named_by(request, &route.uri)) {
+    let serves = |index: &BackendIndex| request.snapshot.serves(*index);
+    let named = routing.next.as_ref().and_then(|route| member_named_by(request, &route.uri));
+    if let Some(index) = named.filter(serves) {
         return member_target(request, index, Reason::RouteToMember);
     }
     if let Some(id) = routing.pin.and_then(|pin| pin.backend) {
-        match request.snapshot.pool().by_id(id) {
+        match request.snapshot.pool().by_id(id).filter(serves) {
             Some(index) => return member_target(request, index, Reason::Pin),
             None if request.snapshot.policy().on_lost_pin == OnLostPin::Refuse => {
                 return Err(Refusal::because(Status::NoSuchCall, "Its Backend Is Gone").into());

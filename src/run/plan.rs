@@ -5,16 +5,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
 use crate::balance::backend::{Backend, BackendIndex};
-use crate::balance::pool::Pool;
+use crate::balance::pool::{Pool, PoolError};
 use crate::config::error::ConfigError;
 use crate::config::value::{BackendSetting, HostPort, Listen};
 use crate::config::{SecretSetting, Settings, Switch};
+use crate::control::pool::{AFTERLIFE, LivingPool, MemberSpec, PoolPolicy};
 use crate::frame::stream::Limits;
 use crate::frame::tls::{ContextFiles, TlsContext};
 use crate::frame::websocket::Origins;
@@ -122,6 +123,22 @@ pub fn connection_policy(settings: &Settings, tls: Arc<ArcSwap<TlsContext>>) -> 
     }
 }
 
+/// The pool that is steered while Viaduct runs, with the members that it starts with, which are those of VIADUCT_BACKENDS.
+pub fn living_pool(settings: &Settings, snapshot: &Snapshot) -> Result<LivingPool, ConfigError> {
+    let spec = |(index, backend): (usize, &Backend)| {
+        let transport = snapshot.backend_transport(BackendIndex(index as u16));
+        MemberSpec { backend: backend.clone(), transport }
+    };
+    let members = snapshot.pool().backends().iter().enumerate().map(spec).collect();
+    let policy = PoolPolicy {
+        panic: settings.pool.panic == Switch::On,
+        slow_start: Duration::from_secs(settings.pool.slow_start_s.into()),
+        afterlife: AFTERLIFE,
+    };
+    let pool = LivingPool::new(policy, &"VIADUCT_BACKENDS".into(), members, Instant::now());
+    pool.map_err(|error| pool_error(settings, &error))
+}
+
 fn random_secret() -> Result<Vec<u8>, ConfigError> {
     let mut secret = vec![0; 32];
     getrandom::fill(&mut secret).map_err(|error| secret_error(&error))?;
@@ -143,8 +160,12 @@ fn secret_error(error: &dyn std::fmt::Display) -> ConfigError {
 
 fn pool(settings: &Settings) -> Result<Pool, ConfigError> {
     let backends = settings.backends.0.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+    Pool::new(backends).map_err(|error| pool_error(settings, &error))
+}
+
+fn pool_error(settings: &Settings, error: &PoolError) -> ConfigError {
     let right = "each name and each address once, at most 4096";
-    Pool::new(backends).map_err(|error| ConfigError::new("VIADUCT_BACKENDS", &settings.backends, error, right))
+    ConfigError::new("VIADUCT_BACKENDS", &settings.backends, error, right)
 }
 
 /// Resolves a backend's host. Of several addresses it takes the lowest, IPv4 first, so that all members of a fleet take

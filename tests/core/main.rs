@@ -6,6 +6,7 @@ mod disruption;
 mod latency;
 mod names;
 mod rotation;
+mod standing;
 mod stateless;
 mod support;
 mod torture;

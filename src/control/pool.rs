@@ -1,0 +1,262 @@
+//! What becomes of the pool while Viaduct runs: membership, the administrator's word and the backends' health make the standing
+//! of each member, and that makes the next snapshot's roster. Driven by events and time alone: no clock, no socket.
+//!
+//! To let each of them (probes, discovery, the administrator) publish its own changes looked simpler. Two that publish at once
+//! would each undo the other's, and nobody could say why a backend gets no calls.
+//!
+//! | module | charge |
+//! | --- | --- |
+//! | [`member`] | one member: what is known of it, and how it stands by that |
+//! | [`plan`] | all members at one moment, of which a roster is made |
+//!
+//! Who feeds it: `replace` (a list, a file, a name's addresses), `set_word` and `set_weight` (the administrator), `set_health`
+//! and `set_aside` (probes, responses). A member is known by its backend's name, which is its address where it has no other.
+
+pub mod member;
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::balance::backend::{Backend, BackendSlot, Weight};
+use crate::balance::pool::{MAX_BACKENDS, Pool, PoolError};
+use crate::balance::slots::Slots;
+use crate::balance::standing::Standing;
+use crate::sip::Transport;
+
+use member::{Health, Member, Word};
+use plan::RosterPlan;
+
+/// What tells one list of members from another: each is replaced by itself.
+pub type Source = Arc<str>;
+
+/// A member as a list names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSpec {
+    /// Its name, address and weight.
+    pub backend: Backend,
+    /// By which transport it is reached.
+    pub transport: Transport,
+}
+
+/// What the operator wants of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolPolicy {
+    /// Whether calls go to all members where all are down.
+    pub panic: bool,
+    /// Over how long the weight of a member rises that has come back; zero is at once.
+    pub slow_start: Duration,
+    /// For how long a member that was removed keeps the calls that it has, and a call that is being set up is looked for where
+    /// it may have gone before a change: the longest that a call may ring (Timer C, RFC 3261 §16.6 item 11).
+    pub afterlife: Duration,
+}
+
+impl Default for PoolPolicy {
+    fn default() -> Self {
+        PoolPolicy { panic: true, slow_start: Duration::ZERO, afterlife: AFTERLIFE }
+    }
+}
+
+/// Timer C's least time is three minutes; most proxies have little more.
+pub const AFTERLIFE: Duration = Duration::from_secs(200);
+
+/// A change of a member's standing, to be logged and counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The member.
+    pub name: String,
+    /// Where it is counted.
+    pub slot: BackendSlot,
+    /// How it stood; `None` for one that has come.
+    pub from: Option<Standing>,
+    /// How it stands; `None` for one that has gone.
+    pub to: Option<Standing>,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// The pool as it is known.
+#[derive(Debug)]
+pub struct LivingPool {
+    policy: PoolPolicy,
+    members: BTreeMap<String, Member>,
+    slots: Slots,
+    planned: Option<RosterPlan>,
+}
+
+/// There is no such member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchMember;
+
+impl fmt::Display for NoSuchMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no member of the pool has this name")
+    }
+}
+
+impl std::error::Error for NoSuchMember {}
+
+impl LivingPool {
+    /// A pool of these members, all taken to be well until somebody says otherwise: a Viaduct that starts carries calls at once.
+    pub fn new(policy: PoolPolicy, source: &Source, members: Vec<MemberSpec>, now: Instant) -> Result<Self, PoolError> {
+        let mut pool = LivingPool { policy, members: BTreeMap::new(), slots: Slots::default(), planned: None };
+        pool.replace(source, members, now)?;
+        pool.members.values_mut().for_each(Member::is_warm);
+        Ok(pool)
+    }
+
+    /// Puts another list into the place of a source's. Members that stay keep health, word and figures, also where their address
+    /// has changed; one that goes drains for the afterlife. All or nothing: an error changes nothing.
+    pub fn replace(&mut self, source: &Source, list: Vec<MemberSpec>, now: Instant) -> Result<(), PoolError> {
+        let of_others = self.members.values().filter(|member| member.source != *source && member.leaving.is_none());
+        let others = of_others.map(|member| member.spec.clone()).collect();
+        self.check(others, &list)?;
+        let gone: Vec<String> =
+            self.members.values().filter(|member| member.source == *source).map(Member::name).collect();
+        let gone = gone.into_iter().filter(|name| list.iter().all(|spec| spec.backend.name != *name));
+        gone.collect::<Vec<_>>().iter().for_each(|name| self.let_go(name, now));
+        list.into_iter().for_each(|spec| self.take_in(source, spec, now));
+        Ok(())
+    }
+
+    /// Adds a member, or puts this one into the place of the one of its name.
+    pub fn add(&mut self, source: &Source, spec: MemberSpec, now: Instant) -> Result<(), PoolError> {
+        let staying = self.members.values().filter(|member| member.leaving.is_none());
+        let others = staying.filter(|member| member.spec.backend.name != spec.backend.name);
+        self.check(others.map(|member| member.spec.clone()).collect(), std::slice::from_ref(&spec))?;
+        self.take_in(source, spec, now);
+        Ok(())
+    }
+
+    /// Removes a member: it drains for the afterlife, and is gone then.
+    pub fn remove(&mut self, name: &str, now: Instant) -> Result<(), NoSuchMember> {
+        self.member(name)?;
+        self.let_go(name, now);
+        Ok(())
+    }
+
+    /// The administrator's word about a member.
+    pub fn set_word(&mut self, name: &str, word: Word, now: Instant) -> Result<(), NoSuchMember> {
+        self.member(name)?.set_word(word, now);
+        Ok(())
+    }
+
+    /// The administrator's weight for a member, or that of its list again.
+    pub fn set_weight(&mut self, name: &str, weight: Option<Weight>) -> Result<(), NoSuchMember> {
+        self.member(name)?.weight_set = weight;
+        Ok(())
+    }
+
+    /// How well a member is, by probes. One that comes back from death starts slowly.
+    pub fn set_health(&mut self, name: &str, health: Health, now: Instant) -> Result<(), NoSuchMember> {
+        self.member(name)?.set_health(health, now);
+        Ok(())
+    }
+
+    /// Has a member get no new calls until then; in the past, that it gets them again. What it has, stays.
+    pub fn set_aside(&mut self, name: &str, until: Instant) -> Result<(), NoSuchMember> {
+        self.member(name)?.aside_until = Some(until);
+        Ok(())
+    }
+
+    /// When something changes by itself, if anything will.
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        self.members.values().filter_map(|member| member.due(&self.policy, now)).min()
+    }
+
+    /// The plan of another roster, and what has changed by it, where the pool stands differently than in the last plan.
+    pub fn plan(&mut self, now: Instant) -> Option<(RosterPlan, Vec<Change>)> {
+        self.bury(now);
+        let plan = RosterPlan::of(self.members.values(), &self.policy, now);
+        if self.planned.as_ref() == Some(&plan) {
+            return None;
+        }
+        let changes = plan.changes_since(self.planned.as_ref());
+        self.planned = Some(plan.clone());
+        Some((plan, changes))
+    }
+
+    /// The members, by name, those that are leaving too.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// How many slots there must be room for.
+    pub fn slots_used(&self) -> usize {
+        self.slots.used()
+    }
+
+    fn member(&mut self, name: &str) -> Result<&mut Member, NoSuchMember> {
+        self.members.get_mut(name).filter(|member| member.leaving.is_none()).ok_or(NoSuchMember)
+    }
+
+    /// Whether these make a pool together.
+    fn check(&self, others: Vec<MemberSpec>, list: &[MemberSpec]) -> Result<(), PoolError> {
+        Pool::new(others.iter().chain(list).map(|spec| spec.backend.clone()).collect()).map(drop)
+    }
+
+    /// Takes in one that makes a pool with those that stay. One that leaves makes way for it.
+    fn take_in(&mut self, source: &Source, spec: MemberSpec, now: Instant) {
+        if let Some(member) = self.members.get_mut(&spec.backend.name) {
+            member.renew(source, spec);
+            return self.make_way();
+        }
+        let name = spec.backend.name.clone();
+        if self.members.len() >= MAX_BACKENDS {
+            self.forget_one_leaving();
+        }
+        // The pool has been checked to have room for those that stay.
+        let Some(slot) = self.slots.take(&name) else { return };
+        self.members.insert(name, Member::new(source.clone(), spec, slot, now));
+        self.make_way();
+    }
+
+    fn let_go(&mut self, name: &str, now: Instant) {
+        if let Some(member) = self.members.get_mut(name) {
+            member.leaving.get_or_insert(now + self.policy.afterlife);
+        }
+    }
+
+    /// Forgets those whose time is over.
+    fn bury(&mut self, now: Instant) {
+        let is_over = |member: &Member| member.leaving.is_some_and(|until| until <= now);
+        self.forget(is_over);
+    }
+
+    /// Forgets those that leave and have the address, or the id, of one that stays.
+    fn make_way(&mut self) {
+        while self.members.values().any(|member| member.leaving.is_some()) {
+            let all = self.members.values().map(|member| member.spec.backend.clone()).collect();
+            let Err(error) = Pool::new(all) else { return };
+            let is_in_the_way = |member: &Member| match &error {
+                PoolError::AddressTwice(address) => member.spec.backend.address == *address,
+                PoolError::IdTwice(a, b) => [a, b].contains(&&member.spec.backend.name),
+                PoolError::NameTwice(_) | PoolError::TooMany(_) => true,
+            };
+            self.forget(|member| member.leaving.is_some() && is_in_the_way(member));
+        }
+    }
+
+    fn forget_one_leaving(&mut self) {
+        let leaving = self.members.values().filter_map(|member| Some((member.leaving?, member.name())));
+        if let Some((_, first)) = leaving.min() {
+            self.forget(|member| member.spec.backend.name == first);
+        }
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&Member) -> bool) {
+        let LivingPool { members, slots, .. } = self;
+        members.retain(|name, member| {
+            let is_gone = is_gone(member);
+            if is_gone {
+                slots.give_back(name);
+            }
+            !is_gone
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

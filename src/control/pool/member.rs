@@ -1,0 +1,170 @@
+//! One member of the pool: what is known of it, and how it stands by that.
+
+use std::time::Instant;
+
+use crate::balance::backend::{BackendSlot, Weight};
+use crate::balance::standing::{Part, Standing};
+
+use super::{MemberSpec, PoolPolicy, Source};
+
+/// The administrator's word about a member. It stands apart from what probes say: neither undoes the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Word {
+    /// It is in use.
+    #[default]
+    Enabled,
+    /// New calls go elsewhere; it keeps those that it has.
+    Draining,
+    /// It gets nothing.
+    Disabled,
+}
+
+/// How well a member is, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It answers, or nobody has asked.
+    #[default]
+    Alive,
+    /// It answers that it can take no more.
+    Overloaded,
+    /// It does not answer.
+    Dead,
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// As its list names it.
+    pub spec: MemberSpec,
+    /// Whose list that is.
+    pub source: Source,
+    /// Where it is counted.
+    pub slot: BackendSlot,
+    /// The administrator's word.
+    pub word: Word,
+    /// The administrator's weight, where there is one.
+    pub weight_set: Option<Weight>,
+    /// How well it is.
+    pub health: Health,
+    /// Until when it gets no new calls.
+    pub aside_until: Option<Instant>,
+    /// Where it was removed, when it is gone.
+    pub leaving: Option<Instant>,
+    /// Since when it is in use again, or at all; its weight rises from then.
+    risen: Option<Instant>,
+}
+
+/// In how many steps a weight rises: each is a snapshot, and moves calls.
+const STEPS: u32 = 8;
+
+impl Member {
+    /// One that has just come.
+    pub(super) fn new(source: Source, spec: MemberSpec, slot: BackendSlot, now: Instant) -> Self {
+        Member {
+            spec,
+            source,
+            slot,
+            word: Word::default(),
+            weight_set: None,
+            health: Health::default(),
+            aside_until: None,
+            leaving: None,
+            risen: Some(now),
+        }
+    }
+
+    /// What it is known by.
+    pub fn name(&self) -> String {
+        self.spec.backend.name.clone()
+    }
+
+    /// The weight that it is to have, by its list or the administrator.
+    pub fn weight(&self) -> Weight {
+        self.weight_set.unwrap_or(self.spec.backend.weight)
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        match (self.word, self.health) {
+            (Word::Disabled, _) | (_, Health::Dead) => Standing::Down,
+            (Word::Draining, _) => Standing::Draining,
+            (Word::Enabled, _) if self.leaving.is_some() => Standing::Draining,
+            (Word::Enabled, _) => Standing::Up,
+        }
+    }
+
+    /// Why it stands so.
+    pub fn why(&self) -> &'static str {
+        match (self.word, self.health) {
+            (Word::Disabled, _) => "it is disabled",
+            (_, Health::Dead) => "it does not answer",
+            (Word::Draining, _) => "it is to drain",
+            _ if self.leaving.is_some() => "it was removed",
+            _ => "it is in use",
+        }
+    }
+
+    /// Its part at that moment, when not all are down.
+    pub(super) fn part(&self, policy: &PoolPolicy, now: Instant) -> Part {
+        let standing = self.standing();
+        let is_held_back = self.health == Health::Overloaded || self.aside_until.is_some_and(|until| now < until);
+        let weight = match standing {
+            Standing::Up if !is_held_back => f64::from(self.weight().value()) * self.warmth(policy, now),
+            _ => 0.0,
+        };
+        Part { slot: self.slot, standing, weight, serves: standing != Standing::Down }
+    }
+
+    /// Its weight where all are down: whatever the probes say, but not against the administrator's word.
+    pub(super) fn weight_in_panic(&self) -> f64 {
+        let may = self.word == Word::Enabled && self.leaving.is_none();
+        if may { f64::from(self.weight().value()) } else { 0.0 }
+    }
+
+    /// When its part changes by itself.
+    pub(super) fn due(&self, policy: &PoolPolicy, now: Instant) -> Option<Instant> {
+        let aside = self.aside_until.filter(|until| now < *until);
+        [aside, self.leaving, self.next_step(policy, now)].into_iter().flatten().min()
+    }
+
+    pub(super) fn set_word(&mut self, word: Word, now: Instant) {
+        if self.word == Word::Disabled && word != Word::Disabled {
+            self.risen = Some(now);
+        }
+        self.word = word;
+    }
+
+    pub(super) fn set_health(&mut self, health: Health, now: Instant) {
+        if self.health == Health::Dead && health != Health::Dead {
+            self.risen = Some(now);
+        }
+        self.health = health;
+    }
+
+    /// It need not start slowly.
+    pub(super) fn is_warm(&mut self) {
+        self.risen = None;
+    }
+
+    /// A list names it again.
+    pub(super) fn renew(&mut self, source: &Source, spec: MemberSpec) {
+        if self.spec.transport != spec.transport {
+            self.health = Health::default();
+        }
+        (self.spec, self.source, self.leaving) = (spec, source.clone(), None);
+    }
+
+    /// How much of its weight it has, in steps.
+    fn warmth(&self, policy: &PoolPolicy, now: Instant) -> f64 {
+        let Some(risen) = self.risen.filter(|_| !policy.slow_start.is_zero()) else { return 1.0 };
+        let step = policy.slow_start / STEPS;
+        let steps = now.saturating_duration_since(risen).as_nanos() / step.as_nanos().max(1);
+        f64::from((steps.min(STEPS.into()) as u32 + 1).min(STEPS)) / f64::from(STEPS)
+    }
+
+    fn next_step(&self, policy: &PoolPolicy, now: Instant) -> Option<Instant> {
+        let risen = self.risen.filter(|_| !policy.slow_start.is_zero())?;
+        let steps = (1..STEPS).map(|step| risen + policy.slow_start / STEPS * step);
+        steps.into_iter().find(|step| now < *step)
+    }
+}

@@ -1,0 +1,231 @@
+//! Steers the pool while Viaduct runs: takes changes from whoever knows of any, one after another, and publishes what comes of them.
+//!
+//! A lock around the pool looked simpler, as anybody could change it and publish. The table of a large pool takes a second to
+//! make, and whoever waits for the lock would hold up the admin listener or a probe's timer meanwhile.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep_until;
+
+use crate::balance::standing::Standing;
+use crate::metrics::cells::ShardCells;
+use crate::proxy::publication::Publisher;
+use crate::proxy::snapshot::Snapshot;
+
+use super::pool::member::Member;
+use super::pool::plan::RosterPlan;
+use super::pool::{Change, LivingPool};
+
+/// How many changes wait to be made at most; who asks for more waits.
+const CHANGES_MAX: usize = 256;
+
+/// After how long at most it is looked whether old snapshots can be freed, and whether something is due.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The one who steers.
+#[derive(Debug)]
+pub struct Steward {
+    pool: LivingPool,
+    publisher: Publisher,
+    /// Where backends are counted: there must be room before a shard counts.
+    cells: Vec<Arc<ShardCells>>,
+    orders: mpsc::Receiver<Order>,
+    state: watch::Sender<PoolState>,
+    was_panic: bool,
+}
+
+/// By what the pool is changed and watched. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct PoolHandle {
+    orders: mpsc::Sender<Order>,
+    state: watch::Receiver<PoolState>,
+}
+
+/// The pool as it is in force.
+#[derive(Clone, Debug)]
+pub struct PoolState {
+    /// The members, by name, those that are leaving too.
+    pub members: Arc<[Member]>,
+    /// What the shards decide by: standing, weights in effect and shares are its roster's.
+    pub snapshot: Arc<Snapshot>,
+}
+
+type PoolChange = dyn FnOnce(&mut LivingPool, Instant) + Send;
+
+struct Order {
+    change: Box<PoolChange>,
+    in_force: oneshot::Sender<()>,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Order")
+    }
+}
+
+/// Nobody steers the pool any more: the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
+impl PoolHandle {
+    /// Makes a change. What it gives comes back when the change is in force: the shards take it up with their next message.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut LivingPool, Instant) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let (tell, told) = oneshot::channel();
+        let (in_force, is_in_force) = oneshot::channel();
+        let change = move |pool: &mut LivingPool, now| {
+            // Who asked may have gone; the change is made all the same.
+            let _ = tell.send(change(pool, now));
+        };
+        let order = Order { change: Box::new(change), in_force };
+        self.orders.send(order).await.map_err(|_| Ended)?;
+        is_in_force.await.map_err(|_| Ended)?;
+        told.await.map_err(|_| Ended)
+    }
+
+    /// The pool as it is in force, and each time that it changes.
+    pub fn state(&self) -> watch::Receiver<PoolState> {
+        self.state.clone()
+    }
+}
+
+impl Steward {
+    /// One who steers a pool of which a snapshot is in force already.
+    pub fn new(mut pool: LivingPool, publisher: Publisher, cells: Vec<Arc<ShardCells>>) -> (Self, PoolHandle) {
+        pool.plan(Instant::now());
+        let (orders, taken) = mpsc::channel(CHANGES_MAX);
+        let members = pool.members().cloned().collect();
+        let (state, watched) = watch::channel(PoolState { members, snapshot: publisher.current() });
+        let handle = PoolHandle { orders, state: watched };
+        (Steward { pool, publisher, cells, orders: taken, state, was_panic: false }, handle)
+    }
+
+    /// Steers until every handle is dropped.
+    pub async fn run(mut self) {
+        let mut waiting = Vec::new();
+        loop {
+            let now = Instant::now();
+            let wake = self.pool.due(now).unwrap_or(now + LOOK).min(now + LOOK);
+            let is_end = tokio::select! {
+                taken = self.orders.recv_many(&mut waiting, CHANGES_MAX) => taken == 0,
+                () = sleep_until(wake.into()) => false,
+            };
+            if is_end {
+                return;
+            }
+            let in_force: Vec<_> = waiting.drain(..).map(|order| self.obey(order)).collect();
+            self.renew().await;
+            self.publisher.free();
+            for tell in in_force {
+                let _ = tell.send(());
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> oneshot::Sender<()> {
+        (order.change)(&mut self.pool, Instant::now());
+        order.in_force
+    }
+
+    /// Publishes what has changed, if anything has.
+    async fn renew(&mut self) {
+        let Some((plan, changes)) = self.pool.plan(Instant::now()) else { return };
+        let is_panic = plan.is_panic;
+        for cells in &self.cells {
+            cells.backends().make_room(self.pool.slots_used());
+        }
+        let current = self.publisher.current();
+        let Ok(Some(snapshot)) = spawn_blocking(move || renewed(&current, &plan)).await else { return };
+        let snapshot = Arc::new(snapshot);
+        self.publisher.publish(snapshot.clone());
+        changes.iter().for_each(log);
+        self.log_panic(is_panic);
+        let members = self.pool.members().cloned().collect();
+        self.state.send_replace(PoolState { members, snapshot });
+    }
+
+    fn log_panic(&mut self, is_panic: bool) {
+        match (self.was_panic, is_panic) {
+            (false, true) => tracing::error!("no backend can take calls, so they go to all (VIADUCT_PANIC)"),
+            (true, false) => tracing::info!("calls go to the backends that are up again"),
+            _ => {}
+        }
+        self.was_panic = is_panic;
+    }
+}
+
+/// The snapshot in force with the pool as planned. The plan was checked member by member, so it makes a pool.
+fn renewed(current: &Snapshot, plan: &RosterPlan) -> Option<Snapshot> {
+    let roster = plan.build(&current.keys().table).ok()?;
+    Some(current.with_roster(roster, plan.transports()))
+}
+
+fn log(change: &Change) {
+    let label = |standing: Option<Standing>| standing.map_or("none", Standing::label);
+    let Change { name, from, to, why, .. } = change;
+    let (from, to) = (label(*from), label(*to));
+    match change.to {
+        Some(Standing::Down) => tracing::warn!(name, from, to, why, "a backend's standing has changed"),
+        _ => tracing::info!(name, from, to, why, "a backend's standing has changed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::backend::{Backend, Weight};
+    use crate::balance::pool::Pool;
+    use crate::control::block_on;
+    use crate::control::pool::member::Word;
+    use crate::control::pool::{MemberSpec, NoSuchMember, PoolPolicy};
+    use crate::proxy::keys::Keys;
+    use crate::proxy::publication::Publication;
+    use crate::proxy::snapshot::Policy;
+    use crate::sip::Transport;
+
+    fn spec(name: &str, port: u16) -> MemberSpec {
+        let address = ([10, 0, 0, 1], port).into();
+        let backend = Backend { name: name.to_owned(), address, host: "10.0.0.1".to_owned(), weight: Weight::DEFAULT };
+        MemberSpec { backend, transport: Transport::Udp }
+    }
+
+    fn owners(publication: &Publication) -> Vec<(String, f64)> {
+        let snapshot = publication.current();
+        let backends = snapshot.pool().backends().iter().enumerate();
+        let share = |index: usize| snapshot.roster().share(crate::balance::backend::BackendIndex(index as u16));
+        backends.map(|(index, backend)| (backend.name.clone(), (share(index) * 10.0).round() / 10.0)).collect()
+    }
+
+    #[test]
+    fn a_change_is_in_force_when_it_returns_and_whoever_watches_is_told() {
+        let specs = vec![spec("a", 1), spec("b", 2)];
+        let pool = Pool::new(specs.iter().map(|spec| spec.backend.clone()).collect()).unwrap();
+        let keys = Keys::derive(b"a secret for tests only").unwrap();
+        let publication = Publication::from(Snapshot::new(Vec::new(), pool, keys, Policy::default()));
+        let living = LivingPool::new(PoolPolicy::default(), &"list".into(), specs, Instant::now()).unwrap();
+        let (steward, handle) = Steward::new(living, publication.publisher(), Vec::new());
+        block_on(false, async {
+            let steering = tokio::spawn(steward.run());
+            let mut state = handle.state();
+            let drained = handle.change(|pool, now| pool.set_word("a", Word::Draining, now)).await;
+            assert_eq!(drained, Ok(Ok(())));
+            assert_eq!(owners(&publication), [("a".to_owned(), 0.0), ("b".to_owned(), 1.0)]);
+            assert!(state.has_changed().unwrap());
+            assert_eq!(state.borrow_and_update().members[0].word, Word::Draining);
+            let unknown = handle.change(|pool, now| pool.set_word("z", Word::Draining, now)).await;
+            assert_eq!(unknown, Ok(Err(NoSuchMember)));
+            assert!(!state.has_changed().unwrap());
+            handle.change(|pool, now| pool.add(&"hand".into(), spec("c", 3), now)).await.unwrap().unwrap();
+            assert_eq!(owners(&publication).iter().map(|(_, share)| *share).collect::<Vec<_>>(), [0.0, 0.5, 0.5]);
+            drop(handle);
+            steering.await.unwrap();
+        })
+        .unwrap();
+    }
+}
