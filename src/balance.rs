@@ -6,6 +6,7 @@
 //! | [`key`] | the frozen keyed hash, with published vectors |
 //! | [`backend`] | one member of the pool: its name, address, weight |
 //! | [`pool`] | all members, and who owns an address |
+//! | [`past`] | who owned each part of the key space before |
 //! | [`roster`] | the pool as it stands at one moment |
 //! | [`slots`] | where each backend's figures are counted, while the pool changes |
 //! | [`standing`] | whether new calls go to a member, and whether those that it has stay |
@@ -13,6 +14,7 @@
 
 pub mod backend;
 pub mod key;
+pub mod past;
 pub mod pool;
 pub mod roster;
 pub mod slots;

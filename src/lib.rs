@@ -11,7 +11,7 @@
 //! | [`io`] | how do bytes get in and out? | nothing |
 //! | [`proxy`] | what do we do with this message? | `sip`, `balance` |
 //! | [`metrics`] | what can I see? | `proxy`, `sip`, `balance`, `io` |
-//! | [`shard`] | what runs on a core? | `io`, `proxy`, `sip`, `metrics` |
+//! | [`shard`] | what runs on a core? | `io`, `frame`, `proxy`, `sip`, `metrics` |
 //! | [`config`] | what can I set? | `sip`, `balance`, `io`, `proxy` (their value types) |
 //! | [`control`] | what changes while running, and who asks? | `metrics`, `proxy`, `balance`, `sip` |
 //! | [`run`] | how does it all start and end? | everything above |

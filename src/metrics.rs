@@ -80,6 +80,14 @@ pub const MESSAGES_DROPPED: Metric = metric(
     &["reason"],
 );
 
+/// Second copies.
+pub const SECOND_COPIES: Metric = metric(
+    "viaduct_second_copies_sent_total",
+    "CANCELs and ACKs that went to a second backend as well, because the pool had changed since their INVITE may have been sent. \
+     They are more than what came in, and in none of the sums.",
+    &[],
+);
+
 /// Connections that there are.
 pub const CONNECTIONS: Metric = metric(
     "viaduct_connections",
@@ -359,7 +367,7 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 44] = [
+pub const ALL: [Metric; 45] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
@@ -372,6 +380,7 @@ pub const ALL: [Metric; 44] = [
     BACKEND_RESPONSE,
     BACKEND_WEIGHT,
     BACKEND_SHARE,
+    SECOND_COPIES,
     CONNECTIONS,
     CONNECTIONS_OPENED,
     CONNECTIONS_ENDED,

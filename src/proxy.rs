@@ -53,6 +53,7 @@ mod routing;
 mod target;
 mod validate;
 
+use crate::balance::backend::BackendIndex;
 use crate::sip::draft::Draft;
 use crate::sip::header::HeaderName;
 use crate::sip::reply::Status;
@@ -93,6 +94,21 @@ impl Scratch {
 /// The same message, source and view give the same bytes: on any shard, any replica, after any restart. Only the stamp
 /// of time tells when and where, if the snapshot asks for one.
 pub fn decide(view: View<'_>, inbound: &Inbound<'_>, scratch: &mut Scratch) -> Decision {
+    decide_for(view, inbound, None, scratch)
+}
+
+/// Decides about the same message once more, for the other backend that it goes to: the `second` of the first decision.
+pub fn decide_second(view: View<'_>, inbound: &Inbound<'_>, second: BackendIndex, scratch: &mut Scratch) -> Decision {
+    decide_for(view, inbound, Some(second), scratch)
+}
+
+#[inline]
+fn decide_for(
+    view: View<'_>,
+    inbound: &Inbound<'_>,
+    second_to: Option<BackendIndex>,
+    scratch: &mut Scratch,
+) -> Decision {
     let snapshot = view.snapshot;
     let side = snapshot.side_of(inbound.peer);
     scratch.draft.clear();
@@ -105,7 +121,7 @@ pub fn decide(view: View<'_>, inbound: &Inbound<'_>, scratch: &mut Scratch) -> D
     let Scratch { head, draft } = scratch;
     match head.start {
         StartLine::Request { method, method_span, uri } => {
-            request::decide(view, inbound, side, head, (method, method_span, uri), draft)
+            request::decide(view, inbound, side, head, (method, method_span, uri), second_to, draft)
         }
         StartLine::BadRequest { method, fault } => {
             let verdict = request::refuse_line(view, inbound, head, method, fault, draft);

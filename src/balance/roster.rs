@@ -5,6 +5,7 @@
 
 use super::backend::{BackendIndex, BackendSlot};
 use super::key::Key;
+use super::past::Earlier;
 use super::pool::Pool;
 use super::standing::{Part, Standing};
 use super::table::Table;
@@ -19,6 +20,7 @@ pub struct Roster {
     /// Counted once: a look over the whole table takes longer than anything that asks for it.
     shares: Vec<f64>,
     is_panic: bool,
+    earlier: Option<Earlier>,
 }
 
 impl Roster {
@@ -41,7 +43,12 @@ impl Roster {
         let weights: Vec<f64> = parts.iter().map(|part| part.weight).collect();
         let table = Table::with_weights(key, &pool, &weights);
         let shares = table.shares();
-        Roster { pool, table, parts, shares, is_panic }
+        Roster { pool, table, parts, shares, is_panic, earlier: None }
+    }
+
+    /// The same, with former owners of its places remembered, or none.
+    pub fn with_earlier(self, earlier: Option<Earlier>) -> Self {
+        Roster { earlier, ..self }
     }
 
     /// The members.
@@ -67,6 +74,18 @@ impl Roster {
     /// Whether the dialogs that a member has stay with it.
     pub fn serves(&self, index: BackendIndex) -> bool {
         self.part(index).is_some_and(|part| part.serves)
+    }
+
+    /// Who may have what was sent to a key's owner before the last change: its former owner, where that is another one and still
+    /// serves.
+    pub fn earlier_owner(&self, hash: u64) -> Option<BackendIndex> {
+        let former = self.earlier.as_ref()?.owner(hash)?;
+        (self.serves(former) && self.table.owner(hash) != Some(former)).then_some(former)
+    }
+
+    /// Whether former owners are remembered.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier.is_some()
     }
 
     /// The part of the key space that a member owns.

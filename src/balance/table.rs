@@ -45,8 +45,12 @@ impl Table {
 
     /// The owner of a key's hash; `None` where the pool is empty or all weights are 0.
     pub fn owner(&self, hash: u64) -> Option<BackendIndex> {
-        let place = (hash >> (u64::BITS - TABLE_BITS)) as usize;
-        self.places.get(place).filter(|owner| **owner != NOBODY).map(|owner| BackendIndex(*owner))
+        self.places.get(place_of(hash)).filter(|owner| **owner != NOBODY).map(|owner| BackendIndex(*owner))
+    }
+
+    /// The owner of each place.
+    pub fn owners(&self) -> impl Iterator<Item = Option<BackendIndex>> {
+        self.places.iter().map(|owner| (*owner != NOBODY).then_some(BackendIndex(*owner)))
     }
 
     /// Whether any backend owns any part of the key space. With one owner of one place there is one of each.
@@ -71,6 +75,11 @@ impl Table {
     pub fn places_of(&self, index: BackendIndex) -> usize {
         self.places.iter().filter(|owner| **owner == index.0).count()
     }
+}
+
+/// The place that a key's hash names: its upper bits.
+pub(super) fn place_of(hash: u64) -> usize {
+    (hash >> (u64::BITS - TABLE_BITS)) as usize
 }
 
 /// Backends of one weight. Among them the highest draw wins whatever the weight is, so that one logarithm a group

@@ -161,6 +161,11 @@ impl LivingPool {
         Ok(())
     }
 
+    /// What the operator wants.
+    pub fn policy(&self) -> &PoolPolicy {
+        &self.policy
+    }
+
     /// When something changes by itself, if anything will.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         self.members.values().filter_map(|member| member.due(&self.policy, now)).min()

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 
+use crate::balance::past::Past;
 use crate::balance::standing::Standing;
 use crate::metrics::cells::ShardCells;
 use crate::proxy::publication::Publisher;
@@ -36,6 +37,7 @@ pub struct Steward {
     orders: mpsc::Receiver<Order>,
     state: watch::Sender<PoolState>,
     was_panic: bool,
+    past: Past,
 }
 
 /// By what the pool is changed and watched. Clones are the same one.
@@ -98,12 +100,15 @@ impl PoolHandle {
 impl Steward {
     /// One who steers a pool of which a snapshot is in force already.
     pub fn new(mut pool: LivingPool, publisher: Publisher, cells: Vec<Arc<ShardCells>>) -> (Self, PoolHandle) {
-        pool.plan(Instant::now());
+        let now = Instant::now();
+        pool.plan(now);
+        let mut past = Past::new(pool.policy().afterlife, now);
+        past.note(publisher.current().roster(), now);
         let (orders, taken) = mpsc::channel(CHANGES_MAX);
         let members = pool.members().cloned().collect();
         let (state, watched) = watch::channel(PoolState { members, snapshot: publisher.current() });
         let handle = PoolHandle { orders, state: watched };
-        (Steward { pool, publisher, cells, orders: taken, state, was_panic: false }, handle)
+        (Steward { pool, publisher, cells, orders: taken, state, was_panic: false, past }, handle)
     }
 
     /// Steers until every handle is dropped.
@@ -111,16 +116,17 @@ impl Steward {
         let mut waiting = Vec::new();
         loop {
             let now = Instant::now();
-            let wake = self.pool.due(now).unwrap_or(now + LOOK).min(now + LOOK);
+            let due = [self.pool.due(now), Some(now + LOOK)].into_iter().flatten().min().unwrap_or(now);
             let is_end = tokio::select! {
                 taken = self.orders.recv_many(&mut waiting, CHANGES_MAX) => taken == 0,
-                () = sleep_until(wake.into()) => false,
+                () = sleep_until(due.into()) => false,
             };
             if is_end {
                 return;
             }
             let in_force: Vec<_> = waiting.drain(..).map(|order| self.obey(order)).collect();
             self.renew().await;
+            self.forget();
             self.publisher.free();
             for tell in in_force {
                 let _ = tell.send(());
@@ -135,17 +141,34 @@ impl Steward {
 
     /// Publishes what has changed, if anything has.
     async fn renew(&mut self) {
-        let Some((plan, changes)) = self.pool.plan(Instant::now()) else { return };
+        let now = Instant::now();
+        let Some((plan, changes)) = self.pool.plan(now) else { return };
         let is_panic = plan.is_panic;
         for cells in &self.cells {
             cells.backends().make_room(self.pool.slots_used());
         }
         let current = self.publisher.current();
-        let Ok(Some(snapshot)) = spawn_blocking(move || renewed(&current, &plan)).await else { return };
-        let snapshot = Arc::new(snapshot);
-        self.publisher.publish(snapshot.clone());
+        let nothing = Past::new(self.pool.policy().afterlife, now);
+        let mut past = std::mem::replace(&mut self.past, nothing);
+        let building = spawn_blocking(move || (renewed(&current, &plan, &mut past, now), past));
+        let Ok((Some(snapshot), past)) = building.await else { return };
+        self.past = past;
+        self.publish(snapshot);
         changes.iter().for_each(log);
         self.log_panic(is_panic);
+    }
+
+    /// Publishes that former owners are forgotten, once their time is over.
+    fn forget(&mut self) {
+        let current = self.publisher.current();
+        if current.roster().has_earlier() && self.past.over().is_none_or(|over| over <= Instant::now()) {
+            self.publish(current.without_earlier());
+        }
+    }
+
+    fn publish(&mut self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        self.publisher.publish(snapshot.clone());
         let members = self.pool.members().cloned().collect();
         self.state.send_replace(PoolState { members, snapshot });
     }
@@ -161,8 +184,8 @@ impl Steward {
 }
 
 /// The snapshot in force with the pool as planned. The plan was checked member by member, so it makes a pool.
-fn renewed(current: &Snapshot, plan: &RosterPlan) -> Option<Snapshot> {
-    let roster = plan.build(&current.keys().table).ok()?;
+fn renewed(current: &Snapshot, plan: &RosterPlan, past: &mut Past, now: Instant) -> Option<Snapshot> {
+    let roster = plan.build(&current.keys().table, past, now).ok()?;
     Some(current.with_roster(roster, plan.transports()))
 }
 

@@ -71,6 +71,9 @@ pub(super) fn flow(flow: &Flow) -> String {
 pub(super) fn absorbed(reason: AbsorbReason) -> &'static str {
     match reason {
         AbsorbReason::Keepalive => "it only keeps a NAT binding open",
+        AbsorbReason::DoubledAnswer => {
+            "it answers one of two copies of a CANCEL, and does not come from the backend that has the INVITE"
+        }
         AbsorbReason::AckToOwnAnswer => "it is the ACK for an answer of Viaduct's own, and nobody else waits for it",
     }
 }

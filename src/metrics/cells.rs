@@ -44,6 +44,8 @@ const KINDS: usize = MessageKind::COUNT;
 const STATUSES: usize = Status::ALL.len();
 const FORWARDED: usize = SIDES * TRANSPORTS * KINDS;
 const ANSWERED: usize = SIDES * TRANSPORTS * STATUSES;
+/// What is neither forwarded nor answered: see the constants of [`SentTag`].
+const EXTRAS: usize = 2;
 
 /// What an outgoing datagram is counted under once the kernel has taken it. It travels through the engine as the tag of
 /// the datagram, so that only what really went out is counted as sent.
@@ -54,6 +56,9 @@ impl SentTag {
     /// An answer to a STUN binding request.
     pub const STUN: SentTag = SentTag((FORWARDED + ANSWERED) as u16);
 
+    /// The second copy of a message that goes to two backends. It is one more than what came in.
+    pub const SECOND: SentTag = SentTag((FORWARDED + ANSWERED) as u16 + 1);
+
     /// A forwarded message that goes to that side.
     pub fn forwarded(to: Side, transport: Transport, kind: MessageKind) -> Self {
         SentTag((grid(to, transport, KINDS) + kind.index()) as u16)
@@ -62,6 +67,11 @@ impl SentTag {
     /// An answer of our own to that side.
     pub fn answered(to: Side, transport: Transport, status: Status) -> Self {
         SentTag((FORWARDED + grid(to, transport, STATUSES) + status.index()) as u16)
+    }
+
+    /// Whether what the engine carries under this tag is of our own making, so that nothing that came in is lost with it.
+    pub fn is_extra(tag: u16) -> bool {
+        tag == SentTag::SECOND.0
     }
 
     /// As the engine carries it.
@@ -139,7 +149,7 @@ pub struct ShardCells {
 #[derive(Debug)]
 struct Counts {
     received: [Cell; SIDES * TRANSPORTS * KINDS],
-    sent: [Cell; FORWARDED + ANSWERED + 1],
+    sent: [Cell; FORWARDED + ANSWERED + EXTRAS],
     absorbed: [Cell; AbsorbReason::ALL.len()],
     dropped: [Cell; Dropped::COUNT],
     faults: [Cell; Fault::COUNT],
@@ -303,6 +313,11 @@ impl ShardCells {
     /// STUN binding requests answered.
     pub fn stun_answered_count(&self) -> u64 {
         value(&self.counts.sent, usize::from(SentTag::STUN.value()))
+    }
+
+    /// Second copies sent.
+    pub fn second_count(&self) -> u64 {
+        value(&self.counts.sent, usize::from(SentTag::SECOND.value()))
     }
 
     /// Messages absorbed.

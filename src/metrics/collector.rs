@@ -141,6 +141,7 @@ impl Sum {
             (vec![code.as_str()], self.total(over_all))
         });
         let mut families = counter(&metrics::MESSAGES_ABSORBED, absorbed);
+        families.extend(counter(&metrics::SECOND_COPIES, [(vec![], self.total(ShardCells::second_count))]));
         families.extend(counter(&metrics::MESSAGES_DROPPED, dropped));
         families.extend(counter(&metrics::ANSWERS, answers));
         families.extend(counter(&metrics::MALFORMED, faults));

@@ -16,7 +16,7 @@ use super::verdict::{Decision, MessageKind, Verdict};
 use super::{Scratch, View, branch};
 
 /// Answers `forwarded`, a request as Viaduct wrote it, with `status`. `None` where there is nobody to tell: it is no request of
-/// ours, or an ACK. Where there is a decision, `scratch.draft` is the answer.
+/// ours, or an ACK, or went to two backends. Where there is a decision, `scratch.draft` is the answer.
 pub fn bounce(view: View<'_>, forwarded: &[u8], status: Status, scratch: &mut Scratch) -> Option<Decision> {
     let Scratch { head, draft } = scratch;
     draft.clear();
@@ -25,7 +25,10 @@ pub fn bounce(view: View<'_>, forwarded: &[u8], status: Status, scratch: &mut Sc
     if method == Method::Ack {
         return None;
     }
-    let Answered { own, below, hop } = response::way_back(view.snapshot, forwarded, head).ok()?;
+    let Answered { own, below, hop, is_doubled } = response::way_back(view.snapshot, forwarded, head).ok()?;
+    if is_doubled {
+        return None;
+    }
     write(view, forwarded, head, status, (&own, &below), draft).ok()?;
     let side = view.snapshot.side_of(hop.to);
     let verdict = Verdict::Answer { hop, status, fault: None };

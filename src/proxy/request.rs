@@ -41,6 +41,8 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     /// The Request-URI.
     pub(super) uri: Span,
+    /// The backend that it goes to besides its key's owner, where this is about that one.
+    pub(super) second_to: Option<BackendIndex>,
 }
 
 /// Decides about a request with a well-formed first line.
@@ -53,6 +55,7 @@ pub(super) fn decide(
     side: Side,
     head: &Head,
     (method, name, uri): (Method, Span, Span),
+    second_to: Option<BackendIndex>,
     draft: &mut Draft,
 ) -> Decision {
     let decided = |verdict| Decision::new(MessageKind::Request(method), side, verdict);
@@ -60,7 +63,7 @@ pub(super) fn decide(
         return decided(Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))));
     };
     let sent_by = via.sent_by_ip(inbound.bytes);
-    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri };
+    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, second_to };
     if method == Method::Ack && request.has_own_tag() {
         return decided(Verdict::Absorb(AbsorbReason::AckToOwnAnswer));
     }
@@ -77,7 +80,7 @@ pub(super) fn decide(
     decision.rejected = routing.rejected;
     let mut reason = None;
     match request.route(valid, &routing, &mut reason, draft) {
-        Ok((verdict, named)) => (decision.verdict, decision.named) = (verdict, named),
+        Ok((verdict, named, second)) => (decision.verdict, decision.named, decision.second) = (verdict, named, second),
         Err(Stopped::Refused(refusal)) => decision.verdict = request.refuse(&refusal, draft),
         Err(Stopped::Unresolved(name)) => {
             decision.named = Some(name);
@@ -134,8 +137,8 @@ fn refuse_unread(
     let Some(via) = &top_via(inbound.bytes, head) else {
         return Verdict::Drop(DropReason::Malformed(refusal.fault.unwrap_or(Fault::Header(HeaderName::Via))));
     };
-    let (side, uri) = (Side::Client, Span::default());
-    Request { snapshot, names, inbound, side, head, via, sent_by: None, method, uri }.refuse(refusal, draft)
+    let (side, uri, sent_by, second_to) = (Side::Client, Span::default(), None, None);
+    Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, second_to }.refuse(refusal, draft)
 }
 
 /// The next hop's address family has no listener. Not 503: Viaduct is well, and other requests pass.
@@ -155,14 +158,15 @@ fn top_via(message: &[u8], head: &Head) -> Option<Via> {
 }
 
 impl<'a> Request<'a> {
-    /// Finds the target, by what `reason` tells, and writes the outgoing request. Gives the name too that it was found by.
+    /// Finds the target, by what `reason` tells, and writes the outgoing request. Gives the name too that it was found by, and
+    /// the other backend that it goes to.
     fn route(
         &self,
         valid: &Valid,
         routing: &Routing<'_>,
         reason: &mut Option<Reason>,
         draft: &mut Draft,
-    ) -> Result<(Verdict, Option<Wanted>), Stopped> {
+    ) -> Result<(Verdict, Option<Wanted>, Option<BackendIndex>), Stopped> {
         let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(routing.uri());
         if for_us && self.method == Method::Options {
             return Err(self.own_health().into());
@@ -189,7 +193,7 @@ impl<'a> Request<'a> {
             Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
         };
-        Ok((verdict, target.named))
+        Ok((verdict, target.named, target.second))
     }
 
     /// What a neighbour is told that asks whether we carry calls: 503 where there is no backend to carry them to, so that it

@@ -16,7 +16,7 @@ use super::rewrite;
 use super::snapshot::{Listener, Snapshot};
 use super::token::return_path::ReturnPath;
 use super::validate::message_end;
-use super::verdict::{DropReason, Fault, NextHop, Verdict};
+use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, Verdict};
 
 /// Decides about a response with a well-formed first line, and tells how long its backend took where a stamp says so.
 pub(super) fn decide(
@@ -28,7 +28,11 @@ pub(super) fn decide(
     draft: &mut Draft,
 ) -> (Verdict, Option<Sample>) {
     match route(snapshot, inbound, head, draft) {
-        Ok((hop, own)) => {
+        Ok((_, own, true)) if status / 100 != 2 => {
+            let verdict = Verdict::Absorb(AbsorbReason::DoubledAnswer);
+            (verdict, latency::sample(snapshot, inbound, side, head, &own, status))
+        }
+        Ok((hop, own, _)) => {
             let verdict = Verdict::Forward { hop, to: snapshot.side_of(hop.to), backend: None };
             (verdict, latency::sample(snapshot, inbound, side, head, &own, status))
         }
@@ -36,20 +40,22 @@ pub(super) fn decide(
     }
 }
 
-/// The next hop, and our Via, which has been verified.
+/// The next hop; our Via, which has been verified; and whether the request went to two backends. Where it did, only the one that
+/// has its INVITE answers the CANCEL 2xx: the other answers 481, or whatever comes of passing it on (§16.10), and that must
+/// not end the client's transaction.
 fn route(
     snapshot: &Snapshot,
     inbound: &Inbound<'_>,
     head: &Head,
     draft: &mut Draft,
-) -> Result<(NextHop, Via), DropReason> {
+) -> Result<(NextHop, Via, bool), DropReason> {
     let message = inbound.bytes;
     let malformed = |name| DropReason::Malformed(Fault::Header(name));
     if let Some(name) = head.repeated() {
         return Err(DropReason::Malformed(Fault::Repeated(name)));
     }
     let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
-    let Answered { own, hop, .. } = way_back(snapshot, message, head)?;
+    let Answered { own, hop, is_doubled, .. } = way_back(snapshot, message, head)?;
     if head.has_bare_line_feed() && snapshot.is_stream(hop.listener) {
         return Err(DropReason::Malformed(Fault::NoEndOfHead));
     }
@@ -58,7 +64,7 @@ fn route(
         .and_then(|()| delete_own_via(head, &own, draft))
         .and_then(|()| rewrite::write_content_length(snapshot, head, &hop, end, draft))
         .map_err(|DraftFull| DropReason::DraftFull)?;
-    Ok((hop, own))
+    Ok((hop, own, is_doubled))
 }
 
 /// The way back of a request that Viaduct forwarded.
@@ -69,6 +75,8 @@ pub(super) struct Answered {
     pub(super) below: Via,
     /// Where the response goes.
     pub(super) hop: NextHop,
+    /// Whether the request went to two backends.
+    pub(super) is_doubled: bool,
 }
 
 /// Reads our Via and the one below it, and where they lead.
@@ -81,7 +89,7 @@ pub(super) fn way_back(snapshot: &Snapshot, message: &[u8], head: &Head) -> Resu
     let to = below.stamped_address(message).ok_or(DropReason::ResponseUnverified)?;
     let reconnect = path.connection.and_then(|_| reconnect_to(snapshot.listener(path.listener)?, message, &below, to));
     let hop = NextHop { listener: path.listener, to, from: path.local, connection: path.connection, reconnect };
-    Ok(Answered { own, below, hop })
+    Ok(Answered { own, below, hop, is_doubled: path.is_doubled })
 }
 
 /// Where a response may go whose connection is gone (§18.2.2): to the port in sent-by, unless the sender was behind address

@@ -168,6 +168,11 @@ impl Snapshot {
         Snapshot { listeners, roster, keys, policy, latency: *latency, backend_transports: transports }
     }
 
+    /// The same, with the former owners of the key space forgotten.
+    pub fn without_earlier(&self) -> Self {
+        Snapshot { roster: self.roster.clone().with_earlier(None), ..self.clone() }
+    }
+
     /// The same, with backends timed: requests to them are stamped with that number and the time.
     pub fn with_latency(mut self, instance: Instance) -> Self {
         self.latency = Some(instance);

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::balance::backend::BackendIndex;
 use crate::sip::Transport;
 use crate::sip::reply::Status;
+use crate::sip::start_line::Method;
 use crate::sip::uri::Uri;
+
 use crate::sip::via::parse_ip;
 
 use super::hash_key;
@@ -38,6 +40,10 @@ pub(super) struct Target {
     pub(super) reason: Reason,
     /// The name that it was found by.
     pub(super) named: Option<Wanted>,
+    /// The other backend that it goes to: the pool has changed, and the INVITE that it belongs to may have gone there.
+    pub(super) second: Option<BackendIndex>,
+    /// Whether it goes to two backends, and this is either.
+    pub(super) is_doubled: bool,
 }
 
 /// Why a request has no target.
@@ -102,6 +108,8 @@ fn by_flow(request: &Request<'_>, routing: &Routing<'_>, flow: Flow, reason: Rea
         reconnect: contact_instead(request, routing, listener, flow, reason),
         reason,
         named: None,
+        second: None,
+        is_doubled: false,
     })
 }
 
@@ -160,7 +168,8 @@ fn outward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopp
     let side = request.snapshot.side_of(to);
     let reason = if by_route { Reason::Route } else { Reason::Uri };
     let backend = request.sender();
-    Ok(Target { to, transport, side, backend, leaves_by: None, flow: None, reconnect: None, reason, named })
+    let (leaves_by, flow, reconnect, second) = (None, None, None, None);
+    Ok(Target { to, transport, side, backend, leaves_by, flow, reconnect, reason, named, second, is_doubled: false })
 }
 
 /// A name that is not set as one of ours leads to us: the request is for the pool. A Route with such a name would stay in,
@@ -236,9 +245,22 @@ fn inward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stoppe
         }
     }
     let hashed = hash_key::hash(request, routing.uri());
-    let owner = request.snapshot.table().owner(hashed.hash);
-    let index = owner.ok_or_else(|| Refusal::because(Status::ServiceUnavailable, "No Backend"))?;
-    member_target(request, index, Reason::Hash(hashed))
+    if let Some(index) = request.second_to {
+        return Ok(Target { is_doubled: true, ..member_target(request, index, Reason::Hash(hashed))? });
+    }
+    let (owner, earlier) = (request.snapshot.table().owner(hashed.hash), earlier_owner(request, hashed.hash));
+    let index = owner.or(earlier).ok_or_else(|| Refusal::because(Status::ServiceUnavailable, "No Backend"))?;
+    let second = earlier.filter(|_| owner.is_some());
+    Ok(Target { second, is_doubled: second.is_some(), ..member_target(request, index, Reason::Hash(hashed))? })
+}
+
+/// Where the INVITE may have gone that a CANCEL or an ACK belongs to, if not to its key's owner: neither tells when its INVITE
+/// was sent, so while a change of the pool is not older than a call may ring, both go to both (§16.11 leaves to the element how
+/// it treats what a change affects). One of the two has nothing to do with it: an ACK is nothing to it, and its answer to
+/// the CANCEL is absorbed.
+fn earlier_owner(request: &Request<'_>, hash: u64) -> Option<BackendIndex> {
+    let belongs = matches!(request.method, Method::Cancel | Method::Ack);
+    request.snapshot.roster().earlier_owner(hash).filter(|_| belongs)
 }
 
 /// The pool's member that a URI names, by its address or its configured host.
@@ -255,5 +277,6 @@ fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> 
     let backend = request.snapshot.pool().get(index).ok_or_else(|| Refusal::new(Status::ServiceUnavailable))?;
     let (to, side, transport) = (backend.address, Side::Backend, request.snapshot.backend_transport(index));
     let backend = Some(index);
-    Ok(Target { to, transport, side, backend, leaves_by: None, flow: None, reconnect: None, reason, named: None })
+    let (leaves_by, flow, reconnect, named, second) = (None, None, None, None, None);
+    Ok(Target { to, transport, side, backend, leaves_by, flow, reconnect, reason, named, second, is_doubled: false })
 }

@@ -29,12 +29,14 @@ pub struct Decision {
     pub trace: Option<Trace>,
     /// How long a backend took, where a response tells.
     pub sample: Option<Sample>,
+    /// The other backend that a request goes to as well: [`decide_second`](super::decide_second) says how.
+    pub second: Option<BackendIndex>,
 }
 
 impl Decision {
     /// A decision about what is no request, or no valid one.
     pub(super) fn new(kind: MessageKind, side: Side, verdict: Verdict) -> Self {
-        Decision { kind, side, verdict, rejected: None, trace: None, named: None, sample: None }
+        Decision { kind, side, verdict, rejected: None, trace: None, named: None, sample: None, second: None }
     }
 }
 
@@ -140,11 +142,14 @@ pub enum AbsorbReason {
     Keepalive,
     /// The ACK for an answer of our own (§17.1.1.3); nobody else waits for it.
     AckToOwnAnswer,
+    /// An answer to one of two copies of a CANCEL by the backend that does not have its INVITE.
+    DoubledAnswer,
 }
 
 impl AbsorbReason {
     /// Every reason, in the order of [`AbsorbReason::index`].
-    pub const ALL: [AbsorbReason; 2] = [AbsorbReason::Keepalive, AbsorbReason::AckToOwnAnswer];
+    pub const ALL: [AbsorbReason; 3] =
+        [AbsorbReason::Keepalive, AbsorbReason::AckToOwnAnswer, AbsorbReason::DoubledAnswer];
 
     /// This reason's place in [`AbsorbReason::ALL`].
     pub fn index(self) -> usize {
@@ -156,6 +161,7 @@ impl AbsorbReason {
         match self {
             AbsorbReason::Keepalive => "keepalive",
             AbsorbReason::AckToOwnAnswer => "ack_to_own_answer",
+            AbsorbReason::DoubledAnswer => "doubled_answer",
         }
     }
 }

@@ -20,7 +20,7 @@ use bytes::BytesMut;
 use crate::frame::spare::{SpareBuffers, SpareLimits};
 use crate::frame::stun;
 use crate::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Output, SendError};
-use crate::metrics::cells::{Dropped, ShardCells};
+use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::metrics::connections::Ended;
 use crate::proxy::Scratch;
 use crate::proxy::inbound::Inbound;
@@ -43,7 +43,7 @@ pub(super) struct Worker {
     pub(super) asker: Asker,
     pub(super) cells: Arc<ShardCells>,
     pub(super) delivery: Delivery,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
     /// The parts of messages that are split over receives, by side: clients cannot use up the backends' room.
     spare: [SpareBuffers; 2],
     /// Where a request is written out that could not be delivered, to be answered.
@@ -146,8 +146,10 @@ impl Handler for Worker {
         self.cells.sent(tag);
     }
 
-    fn send_failed(&mut self, _tag: u16, error: SendError) {
-        self.cells.dropped(Dropped::SendFailed(error));
+    fn send_failed(&mut self, tag: u16, error: SendError) {
+        if !SentTag::is_extra(tag) {
+            self.cells.dropped(Dropped::SendFailed(error));
+        }
     }
 
     fn accepted(&mut self, accepted: Accepted, out: &mut Output) {
@@ -220,7 +222,7 @@ impl Handler for Worker {
         }
         gone.session.framer.close(&mut self.spare[gone.side.index()]);
         let waiting = gone.route.map(|route| self.delivery.dialed.ended(route, id, now_us)).unwrap_or_default();
-        for Waiting { bytes, .. } in waiting {
+        for Waiting { bytes, .. } in waiting.into_iter().filter(|waiting| !SentTag::is_extra(waiting.tag.value())) {
             self.not_sent(&bytes, Undelivered::NoConnection, out);
         }
         self.begin_turn();

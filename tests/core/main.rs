@@ -3,6 +3,7 @@
 mod bounce;
 mod decide;
 mod disruption;
+mod epochs;
 mod latency;
 mod names;
 mod rotation;

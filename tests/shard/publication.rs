@@ -2,12 +2,16 @@
 
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use viaduct::balance::backend::Backend;
+use viaduct::balance::past::Past;
 use viaduct::balance::pool::Pool;
+use viaduct::control::pool::member::Word;
+use viaduct::control::pool::{AFTERLIFE, LivingPool, MemberSpec, PoolPolicy, Source};
 use viaduct::io::Options;
 use viaduct::proxy::snapshot::Snapshot;
+use viaduct::sip::Transport;
 
 use crate::harness::{Bench, on_each_engine};
 
@@ -38,4 +42,49 @@ fn moved(snapshot: &Snapshot, to: &UdpSocket) -> Snapshot {
     let backend = snapshot.pool().backends().first().unwrap().clone();
     let pool = Pool::new(vec![Backend { address: to.local_addr().unwrap(), ..backend }]).unwrap();
     Snapshot::new(snapshot.listeners().to_vec(), pool, snapshot.keys().clone(), snapshot.policy().clone())
+}
+
+#[test]
+fn a_cancel_whose_owner_has_changed_reaches_both_and_every_message_is_accounted_for() {
+    on_each_engine(|choice| {
+        let mut bench = Bench::open(choice, &Options::default());
+        let other = UdpSocket::bind("127.0.0.3:0").unwrap();
+        let mut publisher = bench.publication.publisher();
+        publisher.publish(Arc::new(drained_to(&publisher.current(), &other)));
+        bench.request("CANCEL", 1);
+        bench.settle();
+        for (backend, status) in [(&other, "481 No"), (&bench.backend, "200 OK")] {
+            backend.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let mut buffer = [0; 4096];
+            let (len, from) = backend.recv_from(&mut buffer).expect("both get it");
+            let text = std::str::from_utf8(&buffer[..len]).unwrap();
+            let kept: Vec<&str> = text.lines().skip(1).filter(|line| !line.starts_with("Max-Forwards")).collect();
+            let response = format!("SIP/2.0 {status}\r\n{}\r\n", kept.join("\r\n"));
+            backend.send_to(response.as_bytes(), from).unwrap();
+        }
+        bench.settle();
+        let mut buffer = [0; 4096];
+        bench.client.recv(&mut buffer).expect("one answer");
+        assert!(buffer.starts_with(b"SIP/2.0 200 "));
+        assert!(bench.client.recv(&mut buffer).is_err(), "no other");
+        assert_eq!((bench.received(), bench.forwarded(), bench.absorbed(), bench.dropped()), (3, 2, 1, 0));
+        assert_eq!(bench.cells.second_count(), 1);
+    });
+}
+
+/// The same with its only member draining, and another one in its place.
+fn drained_to(snapshot: &Snapshot, other: &UdpSocket) -> Snapshot {
+    let now = Instant::now();
+    let spec = |backend: Backend| MemberSpec { backend, transport: Transport::Udp };
+    let one = snapshot.pool().backends()[0].clone();
+    let two = Backend { name: "two".to_owned(), address: other.local_addr().unwrap(), ..one.clone() };
+    let list = Source::from("list");
+    let mut pool = LivingPool::new(PoolPolicy::default(), &list, vec![spec(one)], now).unwrap();
+    let mut past = Past::new(AFTERLIFE, now);
+    past.note(snapshot.roster(), now);
+    pool.add(&list, spec(two), now).unwrap();
+    pool.set_word("one", Word::Draining, now).unwrap();
+    let (plan, _) = pool.plan(now).unwrap();
+    let roster = plan.build(&snapshot.keys().table, &mut past, now).unwrap();
+    snapshot.with_roster(roster, plan.transports())
 }

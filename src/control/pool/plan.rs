@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::balance::key::Key;
+use crate::balance::past::Past;
 use crate::balance::pool::{Pool, PoolError};
 use crate::balance::roster::Roster;
 use crate::balance::standing::{Part, Standing};
@@ -41,11 +42,15 @@ impl RosterPlan {
         plan
     }
 
-    /// Makes the roster, which takes a few milliseconds a member.
-    pub fn build(&self, key: &Key) -> Result<Roster, PoolError> {
+    /// Makes the roster, which takes a few milliseconds a member. It remembers the former owners that `past` does, which notes
+    /// it.
+    pub fn build(&self, key: &Key, past: &mut Past, now: Instant) -> Result<Roster, PoolError> {
         let pool = Pool::new(self.members.iter().map(|planned| planned.spec.backend.clone()).collect())?;
         let parts = self.members.iter().map(|planned| planned.part).collect();
-        Ok(Roster::of(key, pool, parts, self.is_panic))
+        let roster = Roster::of(key, pool, parts, self.is_panic);
+        past.note(&roster, now);
+        let earlier = past.earlier(&roster, now);
+        Ok(roster.with_earlier(earlier))
     }
 
     /// The members' transports, in the order of the pool.

@@ -27,6 +27,8 @@ pub struct ReturnPath {
     pub local: Option<IpAddr>,
     /// The connection that the request came on.
     pub connection: Option<ConnectionRef>,
+    /// Whether the request went to two backends, of which one has nothing to do with it.
+    pub is_doubled: bool,
 }
 
 impl ReturnPath {
@@ -37,25 +39,32 @@ impl ReturnPath {
         let near_end = NearEnd { local: self.local, connection: self.connection };
         bytes.push((self.listener.0 & LISTENER) | near_end.kind() << 6);
         near_end.push(&mut bytes);
-        let signature = signature(key, &bytes, branch, to);
+        let signature = signature(key, &bytes, branch, to) ^ if self.is_doubled { DOUBLED } else { 0 };
         write(b"", bytes, signature)
     }
 
     /// Reads a token back; `None` where it was not signed for this `branch` and for a response that goes to `to`.
     pub fn verify(key: &Key, token: &[u8], branch: &[u8], to: SocketAddr) -> Option<Self> {
         let (bytes, signed) = read(token)?;
-        if signature(key, &bytes, branch, to) != signed {
-            return None;
-        }
+        let is_doubled = match signature(key, &bytes, branch, to) ^ signed {
+            0 => false,
+            DOUBLED => true,
+            _ => return None,
+        };
         let mut fields = Fields(&bytes);
         let first = fields.byte()?;
         let NearEnd { local, connection } = NearEnd::take(&mut fields, first >> 6)?;
-        fields.is_empty().then_some(ReturnPath { listener: ListenerIndex(first & LISTENER), local, connection })
+        let listener = ListenerIndex(first & LISTENER);
+        fields.is_empty().then_some(ReturnPath { listener, local, connection, is_doubled })
     }
 }
 
 /// The bits of the first byte that name the listener; the others name the family of the local address.
 const LISTENER: u8 = MAX_LISTENERS as u8 - 1;
+
+/// What is added to the signature of a request that went to two backends: the token has no bit left, and whoever sees a signature
+/// is a backend that may say what it likes of its own request.
+const DOUBLED: u64 = 1 << 63;
 
 fn signature(key: &Key, path: &[u8], branch: &[u8], to: SocketAddr) -> u64 {
     let fields = key.over_fields().field(path).field(branch).number(u64::from(to.port()));
@@ -80,12 +89,13 @@ mod tests {
     #[test]
     fn a_path_survives_the_way_there_and_back() {
         for local in [None, Some("10.0.0.1".parse().unwrap()), Some("2001:db8::1".parse().unwrap())] {
-            let path = ReturnPath { listener: ListenerIndex(63), local, connection: None };
+            let is_doubled = local.is_some();
+            let path = ReturnPath { listener: ListenerIndex(63), local, connection: None, is_doubled };
             let token = path.sign(&key(), b"branch", to());
             assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
         }
         let connection = Some(ConnectionRef { process: u32::MAX, number: u64::MAX - 1 });
-        let path = ReturnPath { listener: ListenerIndex(0), local: None, connection };
+        let path = ReturnPath { listener: ListenerIndex(0), local: None, connection, is_doubled: false };
         let token = path.sign(&key(), b"branch", to());
         assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
         assert_eq!(token.len(), 28);
@@ -93,8 +103,8 @@ mod tests {
 
     #[test]
     fn nothing_of_it_can_be_changed() {
-        let token =
-            ReturnPath { listener: ListenerIndex(2), local: None, connection: None }.sign(&key(), b"branch", to());
+        let path = ReturnPath { listener: ListenerIndex(2), local: None, connection: None, is_doubled: false };
+        let token = path.sign(&key(), b"branch", to());
         let other: SocketAddr = "192.0.2.1:5061".parse().unwrap();
         assert_eq!(ReturnPath::verify(&key(), &token, b"branch", other), None);
         assert_eq!(ReturnPath::verify(&key(), &token, b"brancH", to()), None);

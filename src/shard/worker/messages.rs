@@ -39,6 +39,7 @@ impl Worker {
         }
         self.ask(&decision, inbound);
         self.carry_out(&decision, inbound, out);
+        self.send_second(&decision, inbound, out);
     }
 
     pub(super) fn carry_out(&mut self, decision: &Decision, inbound: &Inbound<'_>, out: &mut Output) {
@@ -100,7 +101,7 @@ impl Worker {
     }
 
     /// Which of several connections to a backend a call keeps to, so that its messages stay in order.
-    fn lane(&self, message: &[u8]) -> u8 {
+    pub(in crate::shard) fn lane(&self, message: &[u8]) -> u8 {
         match u64::from(self.delivery.policy.per_backend) {
             0 | 1 => 0,
             lanes => (self.lanes.hash_one(self.scratch.call_id(message)) % lanes) as u8,
