@@ -7,7 +7,7 @@
 //! | [`pool`] | what is known of the pool, and how its members stand by that |
 //! | [`resolve`] | names that backends send to: looked up, kept fresh, published to the shards |
 //! | [`steward`] | steers the pool and publishes snapshots |
-//! | [`signal`] | when the operator wants the process to end |
+//! | [`signal`] | when the operator wants the process to end, or to read again |
 //!
 //! tokio-uring for the shards too looked simpler: one runtime for all. It allocates at each receive and send, has neither
 //! multishot nor control data, and measured from 1.4 to 2.5 times the cost per datagram; here, where a request a

@@ -87,12 +87,13 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
     let outcome = control::block_on(uring, async {
         // First what may fail without a message having come in.
         let admin = bind_admin(settings).await?;
+        let hangups = signal::hangups().map_err(RunError::Control)?;
         let mut viaduct = Viaduct::start(settings)?;
         tracing::info!(address = %settings.admin_listen, "metrics at /metrics, health at /livez and /readyz");
         let (stop_admin, stopped) = oneshot::channel();
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let resolving = tokio::spawn(viaduct.resolver(settings).run());
-        let watching = viaduct.watch.take().map(|watch| tokio::spawn(watch.run()));
+        let watching = viaduct.watch.take().map(|watch| tokio::spawn(watch.run(hangups)));
         let (steward, _pool) = viaduct.steward(settings)?;
         let steering = tokio::spawn(steward.run());
         let outcome = viaduct.wait().await;
@@ -132,7 +133,7 @@ pub struct Viaduct {
     pub publication: Publication,
     exchange: Arc<Exchange>,
     names: Arc<NameCells>,
-    /// Who reads certificates again when their files change; `None` where there are none.
+    /// Who reads certificates again when their files change, until it runs.
     watch: Option<Watch>,
     shards: Vec<Running>,
     ended: mpsc::UnboundedReceiver<()>,
@@ -181,7 +182,7 @@ impl Viaduct {
         let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
         let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
-        let watch = (!tls_files.pairs.is_empty()).then(|| Watch::new(tls_files, certificates, every));
+        let watch = Some(Watch::new(tls_files, certificates, every));
         Ok(Viaduct { admin, snapshot, publication, exchange, names, watch, shards, ended })
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::time::sleep;
 
 use crate::frame::tls::{ContextFiles, PairFiles, TlsContext};
@@ -35,12 +35,11 @@ impl Watch {
     }
 
     /// Watches for ever: reads again when a file has changed, and on SIGHUP whether or not.
-    pub async fn run(mut self) {
-        let mut hangup = signal(SignalKind::hangup()).ok();
+    pub async fn run(mut self, mut hangups: Signal) {
         loop {
             tokio::select! {
                 () = pause(self.every) => self.look(),
-                () = hung_up(&mut hangup) => self.read(),
+                _ = hangups.recv() => self.read(),
             }
         }
     }
@@ -55,6 +54,9 @@ impl Watch {
 
     /// Reads the files again. Where one is wrong, all stays as it is.
     pub fn read(&mut self) {
+        if self.files.pairs.is_empty() {
+            return tracing::info!("there are no certificates to read again");
+        }
         // Looked at before they are read: what changes meanwhile is found the next time.
         self.seen = look(&self.files);
         match TlsContext::load(&self.files, SystemTime::now()) {
@@ -75,13 +77,6 @@ impl Watch {
 async fn pause(every: Option<Duration>) {
     match every {
         Some(every) => sleep(every).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn hung_up(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => drop(hangup.recv().await),
         None => std::future::pending().await,
     }
 }

@@ -1,8 +1,8 @@
-//! When the operator wants the process to end.
+//! When the operator wants the process to end, or to read again what may have changed.
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Returns at SIGTERM or SIGINT, with its name.
 pub async fn terminated() -> io::Result<&'static str> {
@@ -12,4 +12,9 @@ pub async fn terminated() -> io::Result<&'static str> {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
     }
+}
+
+/// Each SIGHUP from here on. Until it is called, one ends the process, as the kernel has it.
+pub fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

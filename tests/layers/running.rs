@@ -50,7 +50,9 @@ impl Running {
         behind: &str,
         settings: &[&[(&str, &str)]],
     ) -> Self {
-        let [tcp, tls, ws, wss, admin] = [(); 5].map(|()| free());
+        // Held until all are chosen, so that none is chosen twice.
+        let held = [(); 5].map(|()| listener());
+        let [tcp, tls, ws, wss, admin] = held.each_ref().map(|held| held.local_addr().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIADUCT_")) {
             command.env_remove(name);
@@ -64,6 +66,7 @@ impl Running {
             let prefix = if name.starts_with("VIADUCT") { "" } else { "VIADUCT_TLS_" };
             command.env(format!("{prefix}{name}"), value);
         }
+        drop(held);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut told = Vec::new();
@@ -124,7 +127,11 @@ impl Drop for Running {
 
 /// An address that nobody has, with TCP and, most likely, with UDP.
 pub fn free() -> SocketAddr {
-    TcpListener::bind("127.7.0.1:0").unwrap().local_addr().unwrap()
+    listener().local_addr().unwrap()
+}
+
+fn listener() -> TcpListener {
+    TcpListener::bind("127.7.0.1:0").unwrap()
 }
 
 /// Runs a test body on each engine that is to be had.
