@@ -8,8 +8,9 @@ use viaduct::sip::Transport;
 
 use crate::message::{Message, uri_in};
 use crate::mix::parameter_of;
-use crate::network::{Outgoing, To, reply, reply_with_body, stamp};
+use crate::network::{Outgoing, To};
 use crate::proxy::hop_by_hop;
+use crate::reply::{reply, reply_with_body, stamp};
 
 /// How a user agent answers an INVITE that begins a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +26,13 @@ pub enum Answers {
 /// A user agent.
 pub struct Agent {
     name: &'static str,
-    /// What it writes into Via as sent-by.
-    sent_by: String,
+    /// The host of its sent-by.
+    host: String,
+    /// The port that it listens at, which stands behind that host.
+    pub port: u16,
     /// The transport that it speaks, which stands in its Vias and Contacts.
     pub transport: Transport,
-    /// Its Contact's URI, without its transport.
+    /// Its Contact's URI, without its transport and as if it invented no host.
     pub contact: String,
     /// The URI that it is called by.
     pub aor: String,
@@ -62,11 +65,12 @@ struct Dialog {
 }
 
 impl Agent {
-    /// A user agent that writes `sent_by` into its Vias and `contact` into its Contacts.
-    pub fn new(name: &'static str, sent_by: &str, contact: &str, aor: &str) -> Self {
+    /// A user agent that writes `host` into its Vias and `contact` into its Contacts.
+    pub fn new(name: &'static str, host: &str, contact: &str, aor: &str) -> Self {
         Agent {
             name,
-            sent_by: sent_by.to_owned(),
+            host: host.to_owned(),
+            port: 5060,
             transport: Transport::Udp,
             contact: contact.to_owned(),
             aor: aor.to_owned(),
@@ -297,12 +301,40 @@ impl Agent {
     fn via(&mut self) -> String {
         self.branches += 1;
         let rport = if self.rport { ";rport" } else { "" };
-        let via = format!("Via: SIP/2.0/{} {}", self.transport.via_token(), self.sent_by);
+        let via = format!("Via: SIP/2.0/{} {}", self.transport.via_token(), self.sent_by());
         if self.is_old { via } else { format!("{via}{rport};branch=z9hG4bK{}{}", self.name, self.branches) }
     }
 
+    /// A WebSocket client does not know its address and invents a host (RFC 7118 §5.2.2, §A).
+    fn sent_by(&self) -> String {
+        match self.invented_host() {
+            Some(invented) => invented,
+            None => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// The host that it invents, where it has to.
+    pub fn invented_host(&self) -> Option<String> {
+        self.transport.is_web_socket().then(|| format!("{}.invalid", self.name))
+    }
+
     fn contact_line(&self) -> String {
-        format!("Contact: <{}{}>", self.contact, parameter_of(self.transport))
+        format!("Contact: <{}>", self.contact_uri())
+    }
+
+    /// Its Contact's URI.
+    pub fn contact_uri(&self) -> String {
+        let uri = match self.invented_host() {
+            Some(invented) => self.contact.replacen(self.contact_host(), &invented, 1),
+            None => self.contact.clone(),
+        };
+        uri + parameter_of(self.transport)
+    }
+
+    /// The host of its Contact, where it does not invent one.
+    pub fn contact_host(&self) -> &str {
+        let host = self.contact.split_once('@').map_or("", |(_, host)| host);
+        host.split([':', ';']).next().unwrap_or_default()
     }
 
     /// As an implementation of RFC 2543 writes it, where this is one.

@@ -1,4 +1,4 @@
-//! The connections between Viaduct and the nodes that speak TCP.
+//! The connections between Viaduct and the nodes that do not speak UDP.
 //!
 //! They are one process's, and both instances send on all of them, as its shards do: what one shard decides for another's
 //! connection goes through that one's mailbox. A fleet behind one address looked like the harder test. There a connection
@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use viaduct::proxy::inbound::ConnectionRef;
 use viaduct::proxy::verdict::NextHop;
+use viaduct::sip::Transport;
 
 use crate::message::{Message, parameter};
 
@@ -25,6 +26,8 @@ pub struct Connection {
     pub node: SocketAddr,
     /// The address of its far end, as Viaduct sees it.
     pub peer: SocketAddr,
+    /// What is spoken on it.
+    pub transport: Transport,
 }
 
 /// All that are open.
@@ -39,10 +42,10 @@ pub struct Connections {
 impl Connections {
     /// The connection by which a node sends its requests: the last one that it or Viaduct opened. Who opens one sends from
     /// a port that nobody can connect to, and a translator shows its client at one of its own.
-    pub fn of_requests(&mut self, node: SocketAddr, is_translated: bool) -> Connection {
+    pub fn of_requests(&mut self, node: SocketAddr, transport: Transport, is_translated: bool) -> Connection {
         let found = self.open.iter().rev().find(|connection| connection.node == node).copied();
         let port = if is_translated { node.port() } else { 49_152 + self.opened as u16 };
-        found.unwrap_or_else(|| self.open(node, SocketAddr::new(node.ip(), port)))
+        found.unwrap_or_else(|| self.open(node, SocketAddr::new(node.ip(), port), transport))
     }
 
     /// The connection by which a node sends a response.
@@ -50,14 +53,21 @@ impl Connections {
         self.asked_on[&branch_of(response)]
     }
 
-    /// The connection by which a message of Viaduct's goes.
-    pub fn of_hop(&mut self, hop: &NextHop, message: &Message) -> Connection {
+    /// The connection by which a message of Viaduct's goes; `node_at` tells who listens at an address.
+    pub fn of_hop(
+        &mut self,
+        hop: &NextHop,
+        message: &Message,
+        transport: Transport,
+        node_at: impl Fn(SocketAddr) -> SocketAddr,
+    ) -> Connection {
         let named = hop.connection.map(|name| self.open.iter().find(|connection| connection.name == name).copied());
-        let connection = match named {
-            Some(Some(connection)) => connection,
-            Some(None) => self.opened_to(hop.reconnect.expect("the connection is there, or may be replaced")),
-            None => self.opened_to(hop.to),
+        let address = match named {
+            Some(_) => hop.reconnect,
+            None => Some(hop.to),
         };
+        let open = || address.expect("the connection is there, or may be replaced");
+        let connection = named.flatten().unwrap_or_else(|| self.opened_to(open(), transport, node_at));
         if message.status().is_none() {
             self.asked_on.insert(branch_of(message), connection);
         }
@@ -70,14 +80,22 @@ impl Connections {
     }
 
     /// The one that Viaduct has opened to that address, or opens.
-    fn opened_to(&mut self, address: SocketAddr) -> Connection {
-        let found = self.open.iter().find(|connection| connection.peer == address).copied();
-        found.unwrap_or_else(|| self.open(address, address))
+    fn opened_to(
+        &mut self,
+        address: SocketAddr,
+        transport: Transport,
+        node_at: impl Fn(SocketAddr) -> SocketAddr,
+    ) -> Connection {
+        let is_it = |connection: &&Connection| (connection.peer, connection.transport) == (address, transport);
+        let found = self.open.iter().find(is_it).copied();
+        assert!(!transport.is_web_socket() || found.is_some(), "nobody can connect to a WebSocket client at {address}");
+        found.unwrap_or_else(|| self.open(node_at(address), address, transport))
     }
 
-    fn open(&mut self, node: SocketAddr, peer: SocketAddr) -> Connection {
+    fn open(&mut self, node: SocketAddr, peer: SocketAddr, transport: Transport) -> Connection {
         self.opened += 1;
-        let connection = Connection { name: ConnectionRef { process: PROCESS, number: self.opened }, node, peer };
+        let name = ConnectionRef { process: PROCESS, number: self.opened };
+        let connection = Connection { name, node, peer, transport };
         self.open.push(connection);
         connection
     }

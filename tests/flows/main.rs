@@ -1,6 +1,6 @@
 //! The flows of RFC 3665 and of call transfer, redirection and third-party call control, end to end: honest user agents
 //! and proxies, every message checked at every hop, and Viaduct as two instances that take turns in front of a pool of
-//! three; over UDP and TCP in every mix.
+//! three; over UDP, TCP, TLS and WebSocket in every mix.
 //!
 //! Real programs as peers looked better, and tests/peers.rs has them. They hide what passes between two of them, run in
 //! real time, and cannot be made to change the pool between one message and the next.
@@ -14,6 +14,7 @@ mod message;
 mod network;
 mod pair;
 mod proxy;
+mod reply;
 
 mod world;
 

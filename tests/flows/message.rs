@@ -3,6 +3,10 @@
 //! The product's own parser would be shorter to use. A mistake in it would then be made by the peers as well, and no
 //! scenario would show it.
 
+use viaduct::sip::Transport;
+
+use crate::mix::{default_port, transport_in};
+
 /// One message. Folded headers keep their folds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -169,14 +173,15 @@ pub fn uri_in(address: &str) -> String {
     }
 }
 
-/// `host:port` of a URI, a Route value or a Via's sent-by; 5060 where no port is written.
+/// `host:port` of a URI, a Route value or a Via's sent-by; where no port is written, its transport's own.
 pub fn host_and_port(text: &str) -> String {
     let text = text.rsplit_once('<').map_or(text, |(_, rest)| rest);
-    let text =
-        ["SIP/2.0/UDP ", "SIP/2.0/TCP ", "sip:"].iter().find_map(|start| text.strip_prefix(start)).unwrap_or(text);
+    let of_via = |transport: &Transport| text.strip_prefix(&format!("SIP/2.0/{} ", transport.via_token()));
+    let via = Transport::ALL.into_iter().find_map(|transport| Some((transport, of_via(&transport)?)));
+    let (transport, text) = via.unwrap_or((transport_in(text), text.strip_prefix("sip:").unwrap_or(text)));
     let text = text.split([';', '?', '>']).next().unwrap_or_default();
     let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
-    if text.contains(':') { text.to_owned() } else { format!("{text}:5060") }
+    if text.contains(':') { text.to_owned() } else { format!("{text}:{}", default_port(transport)) }
 }
 
 /// `user@host` of a URI, without port and parameters.

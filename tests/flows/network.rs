@@ -2,7 +2,8 @@
 //!
 //! A scenario is a table, one line a message and hop, in order. Each line says the step, the way, the message, its CSeq
 //! number, the Via stack, the Route and Record-Route values from the top as names of nodes, Max-Forwards, and the tags
-//! of From and To. Which transport they travel by is not said: a scenario is the same over all. LB is Viaduct; P1 is the member of its pool that it chose, and P2 the other proxy. Nothing more and
+//! of From and To. Which transport they travel by is not said, nor the host that a WebSocket client invents: a scenario is
+//! the same over all. LB is Viaduct; P1 is the member of its pool that it chose, and P2 the other proxy. Nothing more and
 //! nothing less may travel.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,8 +16,8 @@ use viaduct::sip::Transport;
 
 use crate::agent::Agent;
 use crate::connections::Connections;
-use crate::message::{Message, host_and_port, parameter};
-use crate::mix::{Mix, once_a_passage, transport_in};
+use crate::message::{Message, host_and_port};
+use crate::mix::{Mix, listens_at, once_a_passage, own_port, parameter_of, ports_of, transport_in};
 use crate::pair::{self, Arrival, Viaduct};
 use crate::proxy::Proxy;
 
@@ -64,11 +65,13 @@ pub struct Network {
     elements: BTreeMap<SocketAddr, (&'static str, Element)>,
     /// Every `host:port` that is known to somebody, and the address it stands for.
     book: HashMap<String, SocketAddr>,
-    /// Nodes behind address translation: the hosts that they write are nobody's in the network.
+    /// Nodes that write hosts which are nobody's in the network: behind address translation, or because they invent them.
     hidden: HashMap<String, &'static str>,
     /// Addresses that only Viaduct reaches: a translator lets in those alone to whom its client has sent.
     only_from_viaduct: Vec<SocketAddr>,
     queue: VecDeque<Packet>,
+    /// The hosts that WebSocket clients have invented, and those that they would write if they spoke anything else.
+    invented: HashMap<String, String>,
     /// Body, From, To and Contact of each message as its author wrote them.
     originals: HashMap<String, [String; 4]>,
 }
@@ -76,44 +79,66 @@ pub struct Network {
 impl Network {
     /// Viaduct alone, in front of these backends.
     pub fn new(mix: Mix, backends: &[Backend]) -> Self {
-        let address = pair::ADDRESS.parse().expect("an address");
-        let names = [pair::ADDRESS.to_owned(), host_and_port(pair::NAME)];
-        Network {
+        let mut network = Network {
             viaduct: Viaduct::new(mix, backends, OnLostPin::Rehash),
             mix,
             connections: Connections::default(),
             elements: BTreeMap::new(),
-            book: names.into_iter().map(|name| (name, address)).collect(),
+            book: HashMap::new(),
+            invented: HashMap::new(),
             hidden: HashMap::new(),
             only_from_viaduct: Vec::new(),
             queue: VecDeque::new(),
             originals: HashMap::new(),
-        }
+        };
+        network.names_viaduct(pair::NAME);
+        network.names_viaduct(&viaduct().ip().to_string());
+        network
     }
 
     /// Puts an element at an address, known by its names too.
     pub fn add(&mut self, name: &'static str, address: &str, hosts: &[&str], mut element: Element) {
         let at: SocketAddr = address.parse().expect("an address");
-        match &mut element {
-            Element::Agent(agent) => agent.transport = self.mix.of(at),
-            Element::Proxy(proxy) => proxy.transport = self.mix.of(at),
-        }
         self.book.insert(address.to_owned(), at);
-        for host in hosts {
-            self.book.insert(host_and_port(host), at);
+        for host in hosts.iter().copied().chain([at.ip().to_string().as_str()]) {
+            self.book.extend(ports_of(host).map(|name| (name, at)));
+        }
+        match &mut element {
+            Element::Agent(agent) => self.equip(name, agent, at),
+            Element::Proxy(proxy) => proxy.transport = self.mix.of(at),
         }
         self.elements.insert(at, (name, element));
     }
 
-    /// One more name for an address.
-    pub fn name(&mut self, host: &str, address: &str) {
-        self.book.insert(host_and_port(host), address.parse().expect("an address"));
+    /// One more name for Viaduct.
+    pub fn names_viaduct(&mut self, host: &str) {
+        for transport in Transport::ALL {
+            let address = pair::address_of(transport);
+            self.book.insert(format!("{host}:{}", address.port()), address);
+        }
+    }
+
+    /// Somebody reaches that user agent at its Contact: it speaks what can be connected to.
+    pub fn is_called_at_its_address(&mut self, name: &str) {
+        let (transport, route) = (self.mix.neighbours, self.mix.neighbour_route());
+        let (at, agent) = self.agents(name).next().unwrap_or_else(|| panic!("no agent {name}"));
+        agent.outbound = Some(route.to_owned());
+        (agent.transport, agent.port) = (transport, own_port(at, transport));
+    }
+
+    fn equip(&mut self, name: &'static str, agent: &mut Agent, at: SocketAddr) {
+        let transport = self.mix.of(at);
+        (agent.transport, agent.port) = (transport, own_port(at, transport));
+        if let Some(invented) = agent.invented_host() {
+            self.hidden.extend(ports_of(&invented).map(|written| (written, name)));
+            self.invented.insert(invented, agent.contact_host().to_owned());
+        }
     }
 
     /// Puts a user agent behind address translation: it is seen at `address` by Viaduct alone, and writes `hidden`.
     pub fn add_behind_nat(&mut self, name: &'static str, address: &str, hidden: &str, agent: Agent) {
         self.add(name, address, &[], Element::Agent(agent));
-        self.hidden.insert(host_and_port(hidden), name);
+        self.hidden.extend(ports_of(hidden).map(|written| (written, name)));
         self.only_from_viaduct.push(address.parse().expect("an address"));
     }
 
@@ -125,6 +150,7 @@ impl Network {
         self.connections.close(old);
         self.book.values_mut().filter(|address| **address == old).for_each(|address| *address = new);
         self.book.insert(new.to_string(), new);
+        self.book.extend(ports_of(&new.ip().to_string()).map(|name| (name, new)));
     }
 
     /// A translator sees its client at another address from here on.
@@ -200,13 +226,12 @@ impl Network {
         let line = self.describe(from, to, &message);
         println!("{}", row(step, &line));
         self.check_original(&message);
-        let viaduct: SocketAddr = pair::ADDRESS.parse().expect("an address");
-        let is_let_in = from == viaduct || !self.only_from_viaduct.contains(&to);
+        let is_let_in = from == viaduct() || !self.only_from_viaduct.contains(&to);
         assert!(is_let_in, "address translation keeps {from} from {to}");
         if let Some(arrival) = arrival {
             if let Some((hop, bytes)) = self.viaduct.handle(&bytes, &arrival) {
                 let to = self.end_of(&hop, &Message::parse(&bytes));
-                self.queue.push_back(Packet { from: viaduct, to, bytes, arrival: None });
+                self.queue.push_back(Packet { from: viaduct(), to, bytes, arrival: None });
             }
             return Some(line);
         }
@@ -222,29 +247,30 @@ impl Network {
     fn send(&mut self, from: SocketAddr, sent: Vec<Outgoing>) {
         for Outgoing { to, message } in sent {
             let (to, transport) = match to {
-                To::Address(address) => (address, None),
+                To::Address(address) => (self.resolve(&address.to_string()), None),
                 To::Uri(uri) => (self.resolve(&uri), Some(transport_in(&uri))),
             };
-            let is_for_viaduct = to.to_string() == pair::ADDRESS;
-            let arrival = is_for_viaduct.then(|| self.arrival(from, transport, &message));
+            let is_for_viaduct = to.ip() == viaduct().ip();
+            let arrival = is_for_viaduct.then(|| self.arrival(from, to, transport, &message));
+            let to = if is_for_viaduct { viaduct() } else { to };
             self.queue.push_back(Packet { from, to, bytes: message.bytes(), arrival });
         }
     }
 
     /// How a message comes to Viaduct: a request by the transport that its next hop's URI says, which must be the sender's
     /// own, and a response the way that its request came.
-    fn arrival(&mut self, from: SocketAddr, transport: Option<Transport>, message: &Message) -> Arrival {
-        let own = self.mix.of(from);
+    fn arrival(&mut self, from: SocketAddr, to: SocketAddr, said: Option<Transport>, message: &Message) -> Arrival {
+        let own = self.transport_of(from);
         let is_request = message.status().is_none();
-        assert!(
-            !is_request || transport == Some(own),
-            "{from} speaks {own:?}, and is to send by {transport:?}:\n{message:?}"
-        );
+        // A WebSocket client sends all that it has to send on its connection, whatever port a URI says.
+        let is_there = own.is_web_socket() || to == pair::address_of(own);
+        let is_own = said.map(parameter_of) == Some(parameter_of(own)) && is_there;
+        assert!(!is_request || is_own, "{from} speaks {own:?}, and is to send by {said:?} to {to}:\n{message:?}");
         if own == Transport::Udp {
             return Arrival::datagram(from);
         }
         let connection = match is_request {
-            true => self.connections.of_requests(from, self.only_from_viaduct.contains(&from)),
+            true => self.connections.of_requests(from, own, self.only_from_viaduct.contains(&from)),
             false => self.connections.of_response(message),
         };
         Arrival::on(&connection)
@@ -255,15 +281,31 @@ impl Network {
         let transport = pair::transport(hop.listener);
         let node = match transport {
             Transport::Udp => hop.to,
-            _ => self.connections.of_hop(hop, message).node,
+            _ => {
+                let (book, elements) = (&self.book, &self.elements);
+                let node_at = |address: SocketAddr| {
+                    let node = book.get(&address.to_string()).filter(|node| listens_at(**node, transport) == address);
+                    let node = node.filter(|node| elements.contains_key(node));
+                    *node.unwrap_or_else(|| panic!("nobody listens at {address} for {transport:?}:\n{message:?}"))
+                };
+                self.connections.of_hop(hop, message, transport, node_at).node
+            }
         };
-        assert_eq!(self.mix.of(node), transport, "{node} does not speak that:\n{message:?}");
-        let is_opened = transport == Transport::Tcp && hop.connection.is_none();
+        assert_eq!(self.transport_of(node), transport, "{node} does not speak that:\n{message:?}");
+        let is_opened = transport.is_stream() && hop.connection.is_none();
         assert!(
             !is_opened || !self.only_from_viaduct.contains(&node),
             "no connection reaches {node} behind translation"
         );
         node
+    }
+
+    fn transport_of(&self, node: SocketAddr) -> Transport {
+        match self.elements.get(&node) {
+            Some((_, Element::Agent(agent))) => agent.transport,
+            Some((_, Element::Proxy(proxy))) => proxy.transport,
+            None => panic!("nobody is at {node}"),
+        }
     }
 
     fn resolve(&self, uri: &str) -> SocketAddr {
@@ -273,7 +315,7 @@ impl Network {
     fn describe(&self, from: SocketAddr, to: SocketAddr, message: &Message) -> Vec<String> {
         let what = match message.status() {
             Some(status) => format!("{status} {}", message.method()),
-            None => message.start.trim_end_matches(" SIP/2.0").replace(";transport=tcp", ""),
+            None => self.plain(message.start.trim_end_matches(" SIP/2.0")),
         };
         let hops = message.header("Max-Forwards");
         let tag = |name| match message.tag(name) {
@@ -293,6 +335,16 @@ impl Network {
         ]
     }
 
+    /// A request line as it would be over UDP.
+    fn plain(&self, line: &str) -> String {
+        let line = Transport::ALL
+            .into_iter()
+            .map(parameter_of)
+            .filter(|text| !text.is_empty())
+            .fold(line.to_owned(), |line, parameter| line.replace(parameter, ""));
+        self.invented.iter().fold(line, |line, (invented, host)| line.replace(invented, host))
+    }
+
     fn names(&self, values: &[String]) -> String {
         let name = |value: &String| {
             let host = host_and_port(value);
@@ -306,7 +358,7 @@ impl Network {
     fn name_at(&self, address: SocketAddr) -> &'static str {
         match self.elements.get(&address) {
             Some((name, _)) => name,
-            None if address.to_string() == pair::ADDRESS => "LB",
+            None if address.ip() == viaduct().ip() => "LB",
             None => panic!("nobody is at {address}"),
         }
     }
@@ -325,62 +377,13 @@ impl Network {
     }
 }
 
+/// Viaduct's address, whichever port a message came to.
+fn viaduct() -> SocketAddr {
+    pair::ADDRESS.parse().expect("an address")
+}
+
 fn row(step: &str, cells: &[String]) -> String {
     let widths = [13, 39, 1, 18, 11, 11, 2, 1];
     let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
     format!("        {:<4}| {}", step.trim(), cells.collect::<Vec<_>>().join(" | ").trim_end())
-}
-
-/// Writes what a server writes into the topmost Via of a request (§18.2.1, RFC 3581 §4).
-pub fn stamp(message: &mut Message, from: SocketAddr) {
-    let mut vias = message.values("Via");
-    let rport = parameter(&vias[0], "rport");
-    if rport.is_some() {
-        vias[0] = vias[0].replacen(";rport", &format!(";rport={}", from.port()), 1);
-    }
-    if rport.is_some() || !host_and_port(&vias[0]).starts_with(&format!("{}:", from.ip())) {
-        vias[0] += &format!(";received={}", from.ip());
-    }
-    message.set_values("Via", &vias);
-}
-
-/// Where a response goes: to what the topmost Via says (§18.2.2).
-pub fn way_back(response: &Message) -> To {
-    let via = &response.values("Via")[0];
-    let sent_by = host_and_port(via);
-    let (host, port) = sent_by.rsplit_once(':').expect("a port");
-    let host = parameter(via, "received").unwrap_or(host.to_owned());
-    let port = parameter(via, "rport").unwrap_or(port.to_owned());
-    match format!("{host}:{port}").parse() {
-        Ok(address) => To::Address(address),
-        Err(_) => To::Uri(via.clone()),
-    }
-}
-
-/// A response (§8.2.6.2): the request's Vias, From, To, Call-ID and CSeq, a To tag but for a 100, and these headers.
-pub fn reply(request: &Message, status: u16, reason: &str, tag: &str, headers: &[String]) -> Outgoing {
-    reply_with_body(request, status, reason, tag, headers, "")
-}
-
-/// The same with a body.
-pub fn reply_with_body(
-    request: &Message,
-    status: u16,
-    reason: &str,
-    tag: &str,
-    headers: &[String],
-    body: &str,
-) -> Outgoing {
-    let mut lines: Vec<String> = request.values("Via").iter().map(|via| format!("Via: {via}")).collect();
-    let mut to = request.header("To").to_owned();
-    if request.tag("To").is_empty() && !tag.is_empty() {
-        to += &format!(";tag={tag}");
-    }
-    lines.push(format!("From: {}", request.header("From")));
-    lines.push(format!("To: {to}"));
-    lines.push(format!("Call-ID: {}", request.call_id()));
-    lines.push(format!("CSeq: {}", request.header("CSeq")));
-    lines.extend_from_slice(headers);
-    let message = Message::new(format!("SIP/2.0 {status} {reason}"), lines, body);
-    Outgoing { to: way_back(&message), message }
 }

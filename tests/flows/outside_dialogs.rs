@@ -12,7 +12,8 @@ over_each_mix!(
 
 fn a_message_passes_both_ways(mix: Mix) {
     let (mut network, location) = proxies(mix, |_| {});
-    crate::world::bind(&location, "alice@atlanta.example.com", &mix.of_client("sip:alice@192.0.2.101"));
+    crate::world::bind(&location, "alice@atlanta.example.com", &mix.of_neighbour("sip:alice@192.0.2.101"));
+    network.is_called_at_its_address("alice");
     let there = "m-1@atlanta.example.com";
     network
         .acts("alice", |alice| alice.asks("MESSAGE", there, "sip:bob@biloxi.example.com", &[], "Watson, come here."));
@@ -56,7 +57,7 @@ fn an_options_for_viaduct_is_answered_by_viaduct(mix: Mix) {
     );
     network.acts("bob", |bob| {
         bob.outbound = None;
-        bob.asks("OPTIONS", "o-2", &mix.of_client("sip:192.0.2.111"), &[], "")
+        bob.asks("OPTIONS", "o-2", &mix.of_neighbour("sip:192.0.2.111"), &[], "")
     });
     network.follow(
         "

@@ -17,9 +17,9 @@ use viaduct::sip::Transport;
 
 use crate::connections::Connection;
 use crate::message::{Message, parameter};
-use crate::mix::{Mix, transport_in};
+use crate::mix::{Mix, default_port, transport_in};
 
-/// The address that both instances stand behind.
+/// The address that both instances stand behind, with the port for UDP and TCP.
 pub const ADDRESS: &str = "192.0.2.111:5060";
 /// The name that they are advertised by: in RFC 3665 it is Proxy 1's.
 pub const NAME: &str = "ss1.atlanta.example.com";
@@ -29,8 +29,16 @@ pub fn route(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "<sip:ss1.atlanta.example.com;lr>",
         Transport::Tcp => "<sip:ss1.atlanta.example.com;transport=tcp;lr>",
-        _ => unreachable!("no mix has it"),
+        Transport::Tls => "<sip:ss1.atlanta.example.com;transport=tls;lr>",
+        Transport::Ws => "<sip:ss1.atlanta.example.com;transport=ws;lr>",
+        Transport::Wss => "<sip:ss1.atlanta.example.com:443;transport=ws;lr>",
     }
+}
+
+/// Where they listen for a transport: at its own port.
+pub fn address_of(transport: Transport) -> SocketAddr {
+    let address: SocketAddr = ADDRESS.parse().expect("an address");
+    SocketAddr::new(address.ip(), default_port(transport))
 }
 
 /// The listeners: one for each transport, in their order.
@@ -62,8 +70,8 @@ impl Arrival {
 
     /// On that connection.
     pub fn on(connection: &Connection) -> Self {
-        let (peer, connection) = (connection.peer, Some(connection.name));
-        Arrival { listener: listener(Transport::Tcp), peer, connection }
+        let Connection { transport, peer, name, .. } = *connection;
+        Arrival { listener: listener(transport), peer, connection: Some(name) }
     }
 
     /// Whether a hop leads back: by the same connection, or where there is none, to the very address.
@@ -92,8 +100,8 @@ pub struct Viaduct {
 impl Viaduct {
     /// Two instances in front of these backends.
     pub fn new(mix: Mix, backends: &[Backend], on_lost_pin: OnLostPin) -> Self {
-        let instance = || snapshot(mix, backends, on_lost_pin);
-        let instances = [instance(), instance()];
+        let instance = snapshot(mix, backends, on_lost_pin);
+        let instances = [instance.clone(), instance];
         let (members, movable) = Default::default();
         Viaduct { instances, mix, turn: 0, members, movable, sources: HashMap::new() }
     }
@@ -260,10 +268,10 @@ fn by_ref((decision, sent): &(Decision, Vec<u8>)) -> (Decision, &Vec<u8>) {
     (*decision, sent)
 }
 
-/// A listener for each transport at [`ADDRESS`], Record-Route on, Path where a client needs it.
+/// A listener for each transport at its own port, Record-Route on, Path where a client needs it.
 pub fn snapshot(mix: Mix, backends: &[Backend], on_lost_pin: OnLostPin) -> Snapshot {
-    let address: SocketAddr = ADDRESS.parse().expect("an address");
-    let listeners = Transport::ALL.map(|transport| Listener::new(transport, address, NAME, address.port()));
+    let listeners = Transport::ALL
+        .map(|transport| Listener::new(transport, address_of(transport), NAME, address_of(transport).port()));
     let keys = Keys::derive(b"a secret for the flows").expect("a secret");
     let policy = Policy { record_route: true, path: PathMode::Auto, on_lost_pin, ..Policy::default() };
     let pool = Pool::new(backends.to_vec()).expect("a pool");

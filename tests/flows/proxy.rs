@@ -10,7 +10,8 @@ use viaduct::sip::Transport;
 
 use crate::message::{Message, address_of_record, host_and_port, parameter, uri_in};
 use crate::mix::parameter_of;
-use crate::network::{Outgoing, To, reply, stamp, way_back};
+use crate::network::{Outgoing, To};
+use crate::reply::{reply, stamp, way_back};
 
 /// What a registrar knows of one address of record: the Contact and the Path to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,9 +212,11 @@ impl Proxy {
         self.transactions.iter().any(|known| known.is_refused && is_same(&known.came, ack))
     }
 
+    /// Whether a value names this proxy, at the port of its transport or as a URI without a transport does.
     fn is_own(&self, value: &str) -> bool {
         let host = host_and_port(value);
-        host == host_and_port(&self.host) || host == host_and_port(&self.alias)
+        let names = [self.host.clone(), format!("{}{}", self.host, parameter_of(self.transport)), self.alias.clone()];
+        names.iter().any(|name| host == host_and_port(name))
     }
 
     fn fewer_hops(&self, message: &mut Message) {

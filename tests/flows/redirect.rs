@@ -4,7 +4,6 @@
 use crate::agent::{Agent, Answers};
 use crate::mix::Mix;
 use crate::network::Element;
-use crate::pair;
 use crate::world::{OFFER, bind, proxies};
 
 over_each_mix!(
@@ -95,11 +94,11 @@ fn a_redirected_call_is_placed_anew_at_the_address_given(mix: Mix) {
 fn a_caller_in_the_dress_of_rfc_2543_is_redirected_and_calls_again(mix: Mix) {
     let (mut network, location) =
         proxies(mix, |proxy| proxy.redirects = vec![("UserB@redirect.wcom.com", "sip:UserB@ss2.wcom.com")]);
-    bind(&location, "UserB@ss2.wcom.com", &mix.of_client("sip:bob@192.0.2.201"));
+    bind(&location, "UserB@ss2.wcom.com", &mix.of_neighbour("sip:bob@192.0.2.201"));
     for host in ["redirect.wcom.com", "ss2.wcom.com"] {
-        network.name(host, pair::ADDRESS);
+        network.names_viaduct(host);
     }
-    let mut big_guy = Agent::new("userA", "here.com:5060", "sip:UserA@here.com", "sip:UserA@here.com");
+    let mut big_guy = Agent::new("userA", "here.com", "sip:UserA@here.com", "sip:UserA@here.com");
     big_guy.is_old = true;
     network.add("userA", "192.0.2.55:5060", &["here.com"], Element::Agent(big_guy));
     let call = "12345600@here.com";

@@ -15,38 +15,38 @@ use viaduct::sip::Transport;
 use viaduct::sip::reply::Status;
 
 use crate::message::Message;
-use crate::mix::Mix;
+use crate::mix::{Mix, default_port, parameter_of};
 use crate::pair::{self, Arrival, decided, decided_on};
 use crate::world::{MEMBERS, backends};
 
 const MEMBER: &str = "10.0.0.11:5060";
 
-/// TCP clients in front of UDP backends.
+/// Clients of every transport in front of UDP backends.
 fn instance() -> &'static Snapshot {
-    static INSTANCE: LazyLock<Snapshot> = LazyLock::new(|| {
-        let mix = Mix { clients: Transport::Tcp, backends: Transport::Udp };
-        pair::snapshot(mix, &backends(&MEMBERS), OnLostPin::Rehash)
-    });
+    static INSTANCE: LazyLock<Snapshot> =
+        LazyLock::new(|| pair::snapshot(Mix::UDP, &backends(&MEMBERS), OnLostPin::Rehash));
     &INSTANCE
 }
 
-/// The same after its TCP listener was taken out of the configuration: in its place is another for datagrams.
+/// The same after its listeners for streams were taken out of the configuration: in their place are others for datagrams.
 fn without_streams() -> &'static Snapshot {
     static INSTANCE: LazyLock<Snapshot> = LazyLock::new(|| {
         let udp = instance().listeners()[0].clone();
         let pool = Pool::new(backends(&MEMBERS)).expect("a pool");
-        Snapshot::new(vec![udp.clone(), udp], pool, instance().keys().clone(), instance().policy().clone())
+        Snapshot::new(vec![udp; Transport::ALL.len()], pool, instance().keys().clone(), instance().policy().clone())
     });
     &INSTANCE
 }
 
 /// A request of a client's that writes `sent_by` into Via and Contact.
-fn request(method: &str, call_id: &str, sent_by: &str, routes: &[String]) -> Vec<u8> {
+fn request(arrival: &Arrival, method: &str, call_id: &str, sent_by: &str, routes: &[String]) -> Vec<u8> {
+    let transport = pair::transport(arrival.listener);
+    let (token, parameter) = (transport.via_token(), parameter_of(transport));
     let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
     format!(
-        "{method} sip:b@b.example SIP/2.0\r\nVia: SIP/2.0/TCP {sent_by};branch=z9hG4bKp\r\nMax-Forwards: 70\r\n{routes}\
+        "{method} sip:b@b.example SIP/2.0\r\nVia: SIP/2.0/{token} {sent_by};branch=z9hG4bKp\r\nMax-Forwards: 70\r\n{routes}\
          From: <sip:d@a.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: {call_id}\r\nCSeq: 1 {method}\r\n\
-         Contact: <sip:d@{sent_by};transport=tcp>\r\nSupported: path\r\nContent-Length: 0\r\n\r\n"
+         Contact: <sip:d@{sent_by}{parameter}>\r\nSupported: path\r\nContent-Length: 0\r\n\r\n"
     )
     .into_bytes()
 }
@@ -81,7 +81,7 @@ fn hop(decision: &Decision) -> Option<NextHop> {
 
 /// The Path, or the Record-Route that looks to the backends, that was put into a request.
 fn written(arrival: &Arrival, method: &str, call_id: &str, name: &str) -> String {
-    let (_, sent) = decided_on(instance(), &request(method, call_id, "10.1.2.3", &[]), arrival);
+    let (_, sent) = decided_on(instance(), &request(arrival, method, call_id, "10.1.2.3", &[]), arrival);
     Message::parse(&sent).values(name)[0].clone()
 }
 
@@ -105,8 +105,9 @@ fn parameter_value<'a>(text: &'a str, name: &str) -> &'a str {
 fn arrival() -> impl Strategy<Value = Arrival> {
     let peer =
         (any::<[u8; 3]>(), 1024..u16::MAX).prop_map(|([b, c, d], port)| SocketAddr::from(([198, b, c, d], port)));
-    (peer, any::<u32>(), any::<u64>()).prop_map(|(peer, process, number)| Arrival {
-        listener: pair::listener(Transport::Tcp),
+    let streams = prop::sample::select(&Transport::ALL[1..]);
+    (streams, peer, any::<u32>(), any::<u64>()).prop_map(|(transport, peer, process, number)| Arrival {
+        listener: pair::listener(transport),
         peer,
         connection: Some(ConnectionRef { process, number }),
     })
@@ -127,20 +128,25 @@ proptest! {
     }
 
     #[test]
-    fn a_pin_leads_to_its_own_connection_or_to_a_contact_over_tcp_that_can_be_reached(arrival in arrival(), call_id in call_id()) {
+    fn a_pin_leads_to_its_own_connection_or_to_a_contact_of_its_transport_that_can_be_reached(arrival in arrival(), call_id in call_id()) {
         let route = written(&arrival, "INVITE", &call_id, "Record-Route");
+        let transport = pair::transport(arrival.listener);
+        let own = parameter_of(transport);
+        let at = |port| Some(SocketAddr::from(([203, 0, 113, 66], port))).filter(|_| !transport.is_web_socket());
+        let other = if transport == Transport::Tcp { Transport::Tls } else { Transport::Tcp };
         let contacts = [
-            ("sip:d@203.0.113.66;transport=tcp", Some("203.0.113.66:5060")),
-            ("sip:d@203.0.113.66:5070;transport=TCP", Some("203.0.113.66:5070")),
-            ("sip:d@203.0.113.66", None),
-            ("sip:d@client.example;transport=tcp", None),
-            ("sip:d@192.0.2.111;transport=tcp", None),
-            ("sip:d@10.1.2.3;transport=tcp", None),
+            (format!("sip:d@203.0.113.66{own}"), at(default_port(transport))),
+            (format!("sip:d@203.0.113.66:5070{}", own.replace("=t", "=T")), at(5070)),
+            ("sip:d@203.0.113.66".to_owned(), None),
+            (format!("sip:d@203.0.113.66{}", parameter_of(other)), None),
+            (format!("sip:d@client.example{own}"), None),
+            (format!("sip:d@192.0.2.111{own}"), None),
+            (format!("sip:d@10.1.2.3{own}"), None),
         ];
-        for (uri, instead) in contacts {
+        for (uri, instead) in &contacts {
             let hop = hop(&decided(instance(), &to_client("BYE", &call_id, uri, &route), member()).0).expect("forwarded");
             prop_assert_eq!((hop.listener, hop.connection, hop.to), (arrival.listener, arrival.connection, arrival.peer));
-            prop_assert_eq!(hop.reconnect, instead.map(|address| address.parse().expect("an address")), "{}", uri);
+            prop_assert_eq!(hop.reconnect, *instead, "{}", uri);
         }
     }
 
@@ -151,7 +157,7 @@ proptest! {
         let path = written(&arrival, "REGISTER", "registration", "Path");
         let pin = written(&arrival, "INVITE", &call_id, "Record-Route");
         for routes in [vec![path.clone()], vec![pin.clone()], vec![pin, path]] {
-            let request = request(method, &call_id, "10.1.2.3", &routes);
+            let request = request(&other, method, &call_id, "10.1.2.3", &routes);
             let hop = hop(&decided_on(instance(), &request, &other).0).expect("balanced");
             prop_assert!(instance().pool().by_address(hop.to).is_some(), "sent to {}", hop.to);
             prop_assert_eq!((hop.connection, hop.reconnect), (None, None));
@@ -195,9 +201,10 @@ proptest! {
     #[test]
     fn a_response_returns_by_the_connection_of_its_request(arrival in arrival(), call_id in call_id(), port in 1024..u16::MAX) {
         let own = format!("{}:{port}", arrival.peer.ip());
-        let own_address = own.parse().expect("an address");
-        for (sent_by, instead) in [(own.as_str(), Some(own_address)), ("10.1.2.3:5060", None), ("client.example", None)] {
-            let (_, sent) = decided_on(instance(), &request("INVITE", &call_id, sent_by, &[]), &arrival);
+        let takes_connections = !pair::transport(arrival.listener).is_web_socket();
+        let own_address = takes_connections.then(|| own.parse().expect("an address"));
+        for (sent_by, instead) in [(own.as_str(), own_address), ("10.1.2.3:5060", None), ("client.example", None)] {
+            let (_, sent) = decided_on(instance(), &request(&arrival, "INVITE", &call_id, sent_by, &[]), &arrival);
             let hop = hop(&decided(instance(), &response_to(&sent), member()).0).expect("forwarded");
             prop_assert_eq!((hop.listener, hop.connection), (arrival.listener, arrival.connection));
             prop_assert_eq!(hop.to.ip(), arrival.peer.ip());
@@ -211,7 +218,7 @@ proptest! {
     fn a_return_path_that_is_damaged_or_another_requests_is_dropped(
         arrival in arrival(), other in arrival(), call_id in call_id(), place in any::<Index>(),
     ) {
-        let sent = |arrival: &Arrival| decided_on(instance(), &request("INVITE", &call_id, "10.1.2.3", &[]), arrival).1;
+        let sent = |arrival: &Arrival| decided_on(instance(), &request(arrival, "INVITE", &call_id, "10.1.2.3", &[]), arrival).1;
         let (own, others) = (sent(&arrival), String::from_utf8(sent(&other)).expect("text"));
         let own = String::from_utf8(response_to(&own)).expect("text");
         let path = parameter_value(&own, ";vd=");

@@ -15,8 +15,9 @@ const HELD: &str = "v=0\r\no=phone 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0
 
 fn a_dialer_refers_a_phone_to_somebody_and_the_phone_calls(mix: Mix) {
     let (mut network, location) = proxies(mix, |proxy| proxy.outbound = vec![mix.backend_route().to_owned()]);
-    bind(&location, "alice@atlanta.example.com", &mix.of_client("sip:alice@192.0.2.101"));
-    bind(&location, "bob@atlanta.example.com", &mix.of_client("sip:bob@192.0.2.201"));
+    bind(&location, "alice@atlanta.example.com", &mix.of_neighbour("sip:alice@192.0.2.101"));
+    network.is_called_at_its_address("alice");
+    bind(&location, "bob@atlanta.example.com", &mix.of_neighbour("sip:bob@192.0.2.201"));
     network.agent("alice").answers = Answers::Waits;
     let (dialer, phone) = ("3@dialer.foo.com", "101@phone.foo.com");
     let refer_to = "Refer-To: <sip:bob@atlanta.example.com?body=\"c=0.0.0.0\">";
@@ -116,7 +117,7 @@ fn an_application_of_the_pool_moves_a_call_to_somebody_and_back(mix: Mix) {
         F6 | LB > app   | 200 SUBSCRIBE                   | 1 | app    | -  | -  | -  | app1/alice1
         ",
     );
-    network.acts_at(app, |app| app.asks("INVITE", target, &mix.of_client("sip:bob@192.0.2.201"), &[], OFFER));
+    network.acts_at(app, |app| app.asks("INVITE", target, &mix.of_neighbour("sip:bob@192.0.2.201"), &[], OFFER));
     network.follow(
         "
         F7  | app > LB | INVITE sip:bob@192.0.2.201 | 1 | app    | LB | -  | 70 | app2/-

@@ -19,8 +19,9 @@ const HOLD: &str = "v=0\r\no=bob 2 2 IN IP4 192.0.2.201\r\ns=-\r\nt=0 0\r\nm=aud
 /// Alice and Bob in a call. The replicas of Proxy 1 reach Carol through Viaduct, at her own address.
 fn call(mix: Mix) -> Network {
     let (mut network, location) = proxies(mix, |proxy| proxy.outbound = vec![mix.backend_route().to_owned()]);
-    bind(&location, "carol@atlanta.example.com", &mix.of_client("sip:carol@192.0.2.102"));
-    bind(&location, "bob@atlanta.example.com", &mix.of_client("sip:bob@192.0.2.201"));
+    bind(&location, "carol@atlanta.example.com", &mix.of_neighbour("sip:carol@192.0.2.102"));
+    network.is_called_at_its_address("carol");
+    bind(&location, "bob@atlanta.example.com", &mix.of_neighbour("sip:bob@192.0.2.201"));
     network.acts("alice", |alice| alice.asks("INVITE", FIRST, "sip:bob@atlanta.example.com", &[], OFFER));
     network.follow(
         "
@@ -206,7 +207,7 @@ fn notifies(network: &mut Network, fragment: &str) {
 
 fn an_attended_transfer_reaches_the_member_that_has_the_replaced_dialog(mix: Mix) {
     let mut network = call(mix);
-    network.agent("bob").outbound = Some(mix.client_route().to_owned());
+    network.agent("bob").outbound = Some(mix.neighbour_route().to_owned());
     network.acts("bob", |bob| bob.asks("INVITE", SECOND, CAROL, &[], OFFER));
     network.follow(
         "

@@ -32,7 +32,7 @@ fn call(mix: Mix) -> (Network, &'static str) {
         ",
     );
     let b2bua = address_of(&network, CALLER);
-    network.acts_at(b2bua, |b2bua| b2bua.asks("INVITE", CALLEE, &mix.of_client("sip:bob@192.0.2.201"), &[], OFFER));
+    network.acts_at(b2bua, |b2bua| b2bua.asks("INVITE", CALLEE, &mix.of_neighbour("sip:bob@192.0.2.201"), &[], OFFER));
     network.follow(
         "
         F5 | b2bua > LB | INVITE sip:bob@192.0.2.201 | 1 | b2bua    | LB | -  | 70 | b2bua2/-
@@ -106,7 +106,7 @@ fn the_second_leg_comes_back_to_its_b2bua_though_another_owns_its_call_id(mix: M
 /// requests come back to it.
 fn the_second_leg_reaches_a_user_agent_behind_translation_by_its_path_and_is_cancelled_there(mix: Mix) {
     let mut network = applications(mix, "b2bua");
-    let mut dora = Agent::new("dora", "10.1.2.3:5060", "sip:dora@10.1.2.3", "sip:dora@atlanta.example.com");
+    let mut dora = Agent::new("dora", "10.1.2.3", "sip:dora@10.1.2.3", "sip:dora@atlanta.example.com");
     dora.outbound = Some(mix.client_route().to_owned());
     dora.rport = true;
     dora.answers = Answers::Rings;

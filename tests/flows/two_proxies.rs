@@ -83,7 +83,7 @@ fn a_challenged_call_through_two_proxies_ends_when_the_called_side_hangs_up(mix:
 
 fn a_pool_that_sends_through_viaduct_too_has_it_twice_on_the_way(mix: Mix) {
     let (mut network, _) = proxies(mix, |proxy| {
-        proxy.outbound = vec![mix.backend_route().to_owned(), format!("<{};lr>", mix.of_client("sip:192.0.2.222"))]
+        proxy.outbound = vec![mix.backend_route().to_owned(), format!("<{};lr>", mix.of_neighbour("sip:192.0.2.222"))]
     });
     network.acts("alice", |alice| alice.asks("INVITE", CALL, BOB, &[], OFFER));
     network.follow(

@@ -42,8 +42,8 @@ pub fn proxies(mix: Mix, equip: impl Fn(&mut Proxy)) -> (Network, Location) {
         add_replica(&mut network, name, address, &location, &equip);
     }
     let mut two = Proxy::new("192.0.2.222", &Location::default());
-    bind(&two.location, "bob@biloxi.example.com", &mix.of_client("sip:bob@192.0.2.201"));
-    two.domains = vec![("atlanta.example.com", mix.of_client("sip:ss1.atlanta.example.com"))];
+    bind(&two.location, "bob@biloxi.example.com", &mix.of_neighbour("sip:bob@192.0.2.201"));
+    two.domains = vec![("atlanta.example.com", mix.of_neighbour("sip:ss1.atlanta.example.com"))];
     network.add("P2", "192.0.2.222:5060", &["ss2.biloxi.example.com"], Element::Proxy(two));
     people(&mut network);
     (network, location)
@@ -71,7 +71,8 @@ pub fn applications(mix: Mix, name: &'static str) -> Network {
     let mut network = Network::new(mix, &backends(&MEMBERS));
     for (_, address) in MEMBERS {
         let contact = format!("sip:{name}@{address}");
-        let mut agent = Agent::new(name, address, &contact, &format!("sip:{name}@atlanta.example.com"));
+        let host = address.split(':').next().expect("a host");
+        let mut agent = Agent::new(name, host, &contact, &format!("sip:{name}@atlanta.example.com"));
         agent.outbound = Some(mix.backend_route().to_owned());
         network.add(name, address, &[], Element::Agent(agent));
     }
@@ -86,7 +87,7 @@ fn people(network: &mut Network) {
         ("bob", "192.0.2.201", "client.biloxi.example.com", "sip:bob@biloxi.example.com"),
     ];
     for (name, ip, host, aor) in people {
-        let mut agent = Agent::new(name, &format!("{host}:5060"), &format!("sip:{name}@{ip}"), aor);
+        let mut agent = Agent::new(name, host, &format!("sip:{name}@{ip}"), aor);
         let to_viaduct = network.mix.client_route();
         agent.outbound = Some(if name == "bob" { "<sip:192.0.2.222;lr>" } else { to_viaduct }.to_owned());
         network.add(name, &format!("{ip}:5060"), &[host], Element::Agent(agent));
