@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`value`] | the grammar of listeners, backends and networks |
 //! | [`pool`] | the settings of the pool as it lives |
+//! | [`probe`] | the settings of probes |
 //! | [`streams`] | the settings of connections |
 //! | [`layers`] | the settings of TLS, WebSocket and the PROXY protocol |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
@@ -14,6 +15,7 @@
 pub mod error;
 pub mod layers;
 pub mod pool;
+pub mod probe;
 pub mod streams;
 pub mod value;
 
@@ -34,6 +36,7 @@ use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 use error::ConfigError;
 use layers::LayerSettings;
 use pool::PoolSettings;
+use probe::ProbeSettings;
 use streams::StreamSettings;
 use value::{Backends, Listeners, Networks, Resolvers};
 
@@ -212,6 +215,10 @@ pub struct Settings {
     /// What is set of the living pool.
     #[command(flatten)]
     pub pool: PoolSettings,
+
+    /// What is set of probes.
+    #[command(flatten)]
+    pub probe: ProbeSettings,
 
     /// What is set of connections.
     #[command(flatten)]

@@ -5,6 +5,7 @@
 //! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz |
 //! | [`certificates`] | reads certificates again when their files change |
 //! | [`pool`] | what is known of the pool, and how its members stand by that |
+//! | [`probe`] | whether backends are alive |
 //! | [`resolve`] | names that backends send to: looked up, kept fresh, published to the shards |
 //! | [`steward`] | steers the pool and publishes snapshots |
 //! | [`signal`] | when the operator wants the process to end, or to read again |
@@ -16,6 +17,7 @@
 pub mod admin;
 pub mod certificates;
 pub mod pool;
+pub mod probe;
 pub mod resolve;
 pub mod signal;
 pub mod steward;

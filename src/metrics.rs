@@ -16,6 +16,7 @@
 //! | [`certificates`] | when certificates end, and whether they could be read again |
 //! | [`layers`] | TLS, WebSocket and the PROXY protocol |
 //! | [`names`] | what the resolution of names counts into |
+//! | [`pool`] | what is counted of probes and of changes of standing |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
@@ -29,6 +30,7 @@ pub mod connections;
 pub mod latency;
 pub mod layers;
 pub mod names;
+pub mod pool;
 
 /// A metric as it is exposed.
 #[derive(Clone, Copy, Debug)]
@@ -232,6 +234,55 @@ pub const BACKEND_RESPONSE: Metric = metric(
 pub const BACKEND_WEIGHT: Metric =
     metric("viaduct_backend_weight", "The configured weight of a backend.", &["backend"]);
 
+/// The weight in effect.
+pub const BACKEND_EFFECTIVE_WEIGHT: Metric = metric(
+    "viaduct_backend_effective_weight",
+    "The weight by which a backend gets new calls: 0 while it drains, is down or overloaded, less than its weight while that rises, \
+     and its weight again where all are down.",
+    &["backend"],
+);
+
+/// Whether a backend is up.
+pub const BACKEND_UP: Metric =
+    metric("viaduct_backend_up", "1 where a backend is up; 0 where it drains or is down.", &["backend"]);
+
+/// How a backend stands.
+pub const BACKEND_STANDING: Metric = metric(
+    "viaduct_backend_standing",
+    "1 for the standing that a backend has: up gets new calls, draining keeps its dialogs, down gets nothing.",
+    &["backend", "standing"],
+);
+
+/// Changes of standing.
+pub const BACKEND_CHANGES: Metric = metric(
+    "viaduct_backend_changes_total",
+    "How often a backend's standing became that one. Where it keeps rising, the backend or the way to it flaps.",
+    &["backend", "standing"],
+);
+
+/// What became of probes.
+pub const PROBES: Metric = metric(
+    "viaduct_probes_total",
+    "What became of probes. alive: an answer that proves life (VIADUCT_PROBE_CODES); overloaded: a 503; failing: another answer; \
+     unanswered: none in time; refused: no connection, or a closed port; unsent: no room in Viaduct, or a route that rests since it \
+     failed. Where real responses come, few are needed.",
+    &["backend", "outcome"],
+);
+
+/// Probes sent.
+pub const PROBES_SENT: Metric = metric(
+    "viaduct_probes_sent_total",
+    "Probes that the kernel took. They are more than what came in, and in none of the sums; their answers are absorbed.",
+    &[],
+);
+
+/// Whether all are down.
+pub const PANIC: Metric = metric(
+    "viaduct_pool_panic",
+    "1 where no backend can take calls, so that they go to all that the administrator lets have any (VIADUCT_PANIC).",
+    &[],
+);
+
 /// A backend's share.
 pub const BACKEND_SHARE: Metric = metric(
     "viaduct_backend_key_share_ratio",
@@ -367,7 +418,7 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 45] = [
+pub const ALL: [Metric; 52] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
@@ -379,6 +430,13 @@ pub const ALL: [Metric; 45] = [
     BACKEND_RESPONSES,
     BACKEND_RESPONSE,
     BACKEND_WEIGHT,
+    BACKEND_EFFECTIVE_WEIGHT,
+    BACKEND_UP,
+    BACKEND_STANDING,
+    BACKEND_CHANGES,
+    PROBES,
+    PROBES_SENT,
+    PANIC,
     BACKEND_SHARE,
     SECOND_COPIES,
     CONNECTIONS,

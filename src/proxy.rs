@@ -20,6 +20,7 @@
 //! | [`token`] | what we write into messages to find it there again: return path, dialog pin, flow |
 //! | [`bounce`] | what is answered where a forwarded request cannot be delivered |
 //! | `base64url` | bytes as text that may stand in a message |
+//! | [`probe`] | questions of our own to backends, whether they are alive |
 //! | [`hash_key`] | what of a request is hashed |
 //! | [`latency`] | how long backends take, by a stamp of time in our Via |
 //! | [`trace`] | how a request's target was found |
@@ -38,6 +39,7 @@ pub mod inbound;
 pub mod keys;
 pub mod latency;
 pub mod names;
+pub mod probe;
 pub mod publication;
 pub mod snapshot;
 pub mod token;
@@ -129,7 +131,11 @@ fn decide_for(
         }
         StartLine::Response { status } => {
             let (verdict, sample) = response::decide(snapshot, inbound, side, head, status, draft);
-            Decision { sample, ..Decision::new(MessageKind::Response(status), side, verdict) }
+            let decision = Decision { sample, ..Decision::new(MessageKind::Response(status), side, verdict) };
+            match verdict {
+                Verdict::Drop(DropReason::ResponseExhausted) => own_answer(snapshot, inbound, status, head, decision),
+                _ => decision,
+            }
         }
         StartLine::BadResponse => unread(side, Fault::StartLine),
     }
@@ -149,6 +155,15 @@ pub fn refuse_unframed(view: View<'_>, inbound: &Inbound<'_>, status: Status, sc
             Decision::new(MessageKind::Request(method), side, verdict)
         }
         _ => unread(side, fault),
+    }
+}
+
+/// A response with no Via but ours may answer a probe.
+#[cold]
+fn own_answer(snapshot: &Snapshot, inbound: &Inbound<'_>, status: u16, head: &Head, exhausted: Decision) -> Decision {
+    match probe::answer(snapshot, inbound.bytes, head, status) {
+        None => exhausted,
+        probe => Decision { probe, verdict: Verdict::Absorb(AbsorbReason::ProbeAnswer), ..exhausted },
     }
 }
 

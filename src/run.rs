@@ -23,9 +23,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::balance::backend::BackendIndex;
 use crate::config::error::ConfigError;
-use crate::config::{PinCores, SecretSetting, Settings};
+use crate::config::{PinCores, SecretSetting, Settings, Switch};
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
+use crate::control::probe::prober::{Prober, Tools};
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
 use crate::control::steward::{PoolHandle, Steward};
@@ -35,6 +36,7 @@ use crate::metrics::cells::ShardCells;
 use crate::metrics::certificates::Certificates;
 use crate::metrics::collector::Metrics;
 use crate::metrics::names::NameCells;
+use crate::metrics::pool::PoolCells;
 use crate::proxy::names::Families;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
@@ -94,8 +96,9 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let resolving = tokio::spawn(viaduct.resolver(settings).run());
         let watching = viaduct.watch.take().map(|watch| tokio::spawn(watch.run(hangups)));
-        let (steward, _pool) = viaduct.steward(settings)?;
+        let (steward, pool) = viaduct.steward(settings)?;
         let steering = tokio::spawn(steward.run());
+        let probing = viaduct.prober(settings, pool).map(|prober| tokio::spawn(prober.run()));
         let outcome = viaduct.wait().await;
         viaduct.admin.ready.store(false, Ordering::Release);
         if outcome.is_ok() {
@@ -104,6 +107,9 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         resolving.abort();
         watching.inspect(|watching| watching.abort());
         steering.abort();
+        if let Some(probing) = probing {
+            probing.abort();
+        }
         drop(stop_admin);
         viaduct.stop();
         // A client of the admin listener that never ends its request must not keep the process.
@@ -135,6 +141,8 @@ pub struct Viaduct {
     names: Arc<NameCells>,
     /// Who reads certificates again when their files change, until it runs.
     watch: Option<Watch>,
+    pool: Arc<PoolCells>,
+    post: PostOffice,
     shards: Vec<Running>,
     ended: mpsc::UnboundedReceiver<()>,
 }
@@ -177,13 +185,14 @@ impl Viaduct {
         warn_of_own_addresses(settings);
         report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
-        let names = Arc::new(NameCells::default());
-        let metrics = Metrics::new(cells, names.clone(), certificates.clone(), publication.clone(), digest);
+        let (names, pool) = (Arc::new(NameCells::default()), Arc::new(PoolCells::default()));
+        let metrics =
+            Metrics::new(cells, names.clone(), certificates.clone(), pool.clone(), publication.clone(), digest);
         let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
         let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
         let watch = Some(Watch::new(tls_files, certificates, every));
-        Ok(Viaduct { admin, snapshot, publication, exchange, names, watch, shards, ended })
+        Ok(Viaduct { admin, snapshot, publication, exchange, names, watch, pool, post, shards, ended })
     }
 
     /// What each shard counts.
@@ -207,7 +216,24 @@ impl Viaduct {
     /// Who steers the pool, and by what it is changed. Have one alone, and have it run; without, the pool stays as it is set.
     pub fn steward(&self, settings: &Settings) -> Result<(Steward, PoolHandle), RunError> {
         let pool = plan::living_pool(settings, &self.snapshot)?;
-        Ok(Steward::new(pool, self.publication.publisher(), self.cells().cloned().collect()))
+        Ok(Steward::new(pool, self.publication.publisher(), self.cells().cloned().collect(), self.pool.clone()))
+    }
+
+    /// Who asks the backends whether they are alive, if anybody is to.
+    pub fn prober(&self, settings: &Settings, pool: PoolHandle) -> Option<Prober> {
+        if settings.probe.probe == Switch::Off {
+            return None;
+        }
+        let post = self.post.clone();
+        let process = getrandom::u32().unwrap_or_else(|_| std::process::id()) as u16;
+        let tools = Tools {
+            exchange: post.probes().clone(),
+            wake: Box::new(move |shard| post.wake(shard)),
+            shards: self.cells().cloned().collect(),
+            cells: self.pool.clone(),
+            process,
+        };
+        Some(Prober::new(plan::probe_policy(settings), pool, tools))
     }
 
     /// Waits for the operator's word or the end of a shard.

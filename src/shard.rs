@@ -9,6 +9,7 @@
 //! | `connections` | what is known of each connection |
 //! | `dialed` | the connections that the shard opened, and what waits for them |
 //! | [`mailbox`] | how a message gets to the shard that has its connection |
+//! | `probes` | questions to backends, and what becomes of them |
 //! | `second` | the second copy of a message that goes to two backends |
 //! | [`asker`] | asks for names, none too often |
 //! | [`policy`] | how connections are kept: times and numbers that the operator sets |
@@ -22,6 +23,7 @@ mod delivery;
 mod dialed;
 pub mod mailbox;
 pub mod policy;
+mod probes;
 mod second;
 mod session;
 pub mod thread;

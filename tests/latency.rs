@@ -38,6 +38,7 @@ impl Scene {
         command.env("VIADUCT_LISTEN", format!("udp://{sip}")).env("VIADUCT_ADMIN_LISTEN", admin.to_string());
         command.env("VIADUCT_BACKENDS", format!("slow=udp://{}", backend.local_addr().unwrap()));
         command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_LATENCY", latency);
+        command.env("VIADUCT_PROBE", "off");
         let mut child = command.env("VIADUCT_SHARDS", "2").stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         assert!(lines.any(|line| line.contains("metrics at /metrics")), "it does not start");

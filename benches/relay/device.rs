@@ -110,7 +110,7 @@ fn own_path() -> Result<std::path::PathBuf, String> {
     env::current_exe().map_err(|error| format!("the path of this program: {error}"))
 }
 
-fn viaduct_settings(transport: Transport, listen: SocketAddr, backends: &[SocketAddr]) -> [(&'static str, String); 6] {
+fn viaduct_settings(transport: Transport, listen: SocketAddr, backends: &[SocketAddr]) -> [(&'static str, String); 7] {
     let scheme = transport.scheme();
     let backends: Vec<String> = backends.iter().map(|address| format!("{scheme}://{address}")).collect();
     [
@@ -119,6 +119,7 @@ fn viaduct_settings(transport: Transport, listen: SocketAddr, backends: &[Socket
         ("VIADUCT_SECRET", "0123456789abcdef".to_owned()),
         ("VIADUCT_SHARDS", "1".to_owned()),
         ("VIADUCT_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("VIADUCT_PROBE", "off".to_owned()),
         ("VIADUCT_LOG", "warn".to_owned()),
     ]
 }

@@ -14,6 +14,7 @@ use tokio::time::sleep_until;
 use crate::balance::past::Past;
 use crate::balance::standing::Standing;
 use crate::metrics::cells::ShardCells;
+use crate::metrics::pool::PoolCells;
 use crate::proxy::publication::Publisher;
 use crate::proxy::snapshot::Snapshot;
 
@@ -38,6 +39,7 @@ pub struct Steward {
     state: watch::Sender<PoolState>,
     was_panic: bool,
     past: Past,
+    counts: Arc<PoolCells>,
 }
 
 /// By what the pool is changed and watched. Clones are the same one.
@@ -99,7 +101,12 @@ impl PoolHandle {
 
 impl Steward {
     /// One who steers a pool of which a snapshot is in force already.
-    pub fn new(mut pool: LivingPool, publisher: Publisher, cells: Vec<Arc<ShardCells>>) -> (Self, PoolHandle) {
+    pub fn new(
+        mut pool: LivingPool,
+        publisher: Publisher,
+        cells: Vec<Arc<ShardCells>>,
+        counts: Arc<PoolCells>,
+    ) -> (Self, PoolHandle) {
         let now = Instant::now();
         pool.plan(now);
         let mut past = Past::new(pool.policy().afterlife, now);
@@ -108,7 +115,7 @@ impl Steward {
         let members = pool.members().cloned().collect();
         let (state, watched) = watch::channel(PoolState { members, snapshot: publisher.current() });
         let handle = PoolHandle { orders, state: watched };
-        (Steward { pool, publisher, cells, orders: taken, state, was_panic: false, past }, handle)
+        (Steward { pool, publisher, cells, orders: taken, state, was_panic: false, past, counts }, handle)
     }
 
     /// Steers until every handle is dropped.
@@ -154,7 +161,12 @@ impl Steward {
         let Ok((Some(snapshot), past)) = building.await else { return };
         self.past = past;
         self.publish(snapshot);
-        changes.iter().for_each(log);
+        for change in &changes {
+            log(change);
+            if let Some(to) = change.to {
+                self.counts.change(change.slot, to);
+            }
+        }
         self.log_panic(is_panic);
     }
 
@@ -232,7 +244,7 @@ mod tests {
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let publication = Publication::from(Snapshot::new(Vec::new(), pool, keys, Policy::default()));
         let living = LivingPool::new(PoolPolicy::default(), &"list".into(), specs, Instant::now()).unwrap();
-        let (steward, handle) = Steward::new(living, publication.publisher(), Vec::new());
+        let (steward, handle) = Steward::new(living, publication.publisher(), Vec::new(), Arc::default());
         block_on(false, async {
             let steering = tokio::spawn(steward.run());
             let mut state = handle.state();

@@ -28,6 +28,7 @@ pub struct BackendCells {
 struct Counts {
     requests: Cell,
     responses: [Cell; CLASSES],
+    heard: Cell,
     latency: LatencyCells,
 }
 
@@ -60,6 +61,13 @@ impl BackendCells {
         }
     }
 
+    /// Counts a response that was verified.
+    pub(super) fn heard(&self, backend: BackendSlot) {
+        if let Some(counts) = self.of(backend) {
+            counts.heard.add(1);
+        }
+    }
+
     /// Counts how long a backend took.
     pub(super) fn latency(&self, sample: &Sample) {
         if let Some(counts) = self.of(sample.backend) {
@@ -75,6 +83,11 @@ impl BackendCells {
     /// Responses from a backend, by class less one.
     pub fn response_count(&self, backend: BackendSlot, class_index: usize) -> u64 {
         self.of(backend).map_or(0, |counts| value(&counts.responses, class_index))
+    }
+
+    /// Responses of a backend's that were verified. Where it rises, the backend is alive.
+    pub fn heard_count(&self, backend: BackendSlot) -> u64 {
+        self.of(backend).map_or(0, |counts| counts.heard.get())
     }
 
     /// Adds how long a backend took to a total.

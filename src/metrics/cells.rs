@@ -45,7 +45,7 @@ const STATUSES: usize = Status::ALL.len();
 const FORWARDED: usize = SIDES * TRANSPORTS * KINDS;
 const ANSWERED: usize = SIDES * TRANSPORTS * STATUSES;
 /// What is neither forwarded nor answered: see the constants of [`SentTag`].
-const EXTRAS: usize = 2;
+const EXTRAS: usize = 3;
 
 /// What an outgoing datagram is counted under once the kernel has taken it. It travels through the engine as the tag of
 /// the datagram, so that only what really went out is counted as sent.
@@ -59,6 +59,9 @@ impl SentTag {
     /// The second copy of a message that goes to two backends. It is one more than what came in.
     pub const SECOND: SentTag = SentTag((FORWARDED + ANSWERED) as u16 + 1);
 
+    /// A probe of our own.
+    pub const PROBE: SentTag = SentTag((FORWARDED + ANSWERED) as u16 + 2);
+
     /// A forwarded message that goes to that side.
     pub fn forwarded(to: Side, transport: Transport, kind: MessageKind) -> Self {
         SentTag((grid(to, transport, KINDS) + kind.index()) as u16)
@@ -71,7 +74,7 @@ impl SentTag {
 
     /// Whether what the engine carries under this tag is of our own making, so that nothing that came in is lost with it.
     pub fn is_extra(tag: u16) -> bool {
-        tag == SentTag::SECOND.0
+        tag == SentTag::SECOND.0 || tag == SentTag::PROBE.0
     }
 
     /// As the engine carries it.
@@ -258,6 +261,11 @@ impl ShardCells {
         self.backends.response(backend, status);
     }
 
+    /// Counts a response of a backend's that was verified: it is alive.
+    pub fn backend_heard(&self, backend: BackendSlot) {
+        self.backends.heard(backend);
+    }
+
     /// Counts how long a backend took.
     pub fn backend_latency(&self, sample: &Sample) {
         self.backends.latency(sample);
@@ -318,6 +326,11 @@ impl ShardCells {
     /// Second copies sent.
     pub fn second_count(&self) -> u64 {
         value(&self.counts.sent, usize::from(SentTag::SECOND.value()))
+    }
+
+    /// Probes sent.
+    pub fn probe_count(&self) -> u64 {
+        value(&self.counts.sent, usize::from(SentTag::PROBE.value()))
     }
 
     /// Messages absorbed.

@@ -9,6 +9,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use crate::balance::backend::BackendIndex;
+use crate::balance::standing::Standing;
 use crate::frame::stream::Fault as FramingFault;
 use crate::io::SendError;
 use crate::proxy::inbound::Side;
@@ -27,6 +28,7 @@ use super::certificates::Certificates;
 use super::connections::{ConnectionCells, Direction, Ended};
 use super::latency::{self, Total};
 use super::names::{NameCells, Outcome};
+use super::pool::{PoolCells, ProbeOutcome};
 use super::{self as metrics, Metric};
 
 /// Everything on the metrics page.
@@ -41,12 +43,13 @@ impl Metrics {
         shards: Vec<Arc<ShardCells>>,
         names: Arc<NameCells>,
         certificates: Arc<Certificates>,
+        pool: Arc<PoolCells>,
         publication: Publication,
         digest: String,
     ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        registry.register(Box::new(Sum { shards, names, certificates, publication, digest }))?;
+        registry.register(Box::new(Sum { shards, names, certificates, pool, publication, digest }))?;
         Ok(Metrics { registry })
     }
 
@@ -60,6 +63,7 @@ struct Sum {
     shards: Vec<Arc<ShardCells>>,
     names: Arc<NameCells>,
     certificates: Arc<Certificates>,
+    pool: Arc<PoolCells>,
     publication: Publication,
     digest: String,
 }
@@ -76,6 +80,7 @@ impl Collector for Sum {
         let snapshot = self.publication.current();
         families.extend(self.backends(&snapshot));
         families.extend(self.latencies(&snapshot));
+        families.extend(self.pool(&snapshot));
         families.extend(self.connections());
         families.extend(self.streams());
         families.extend(self.layers());
@@ -151,7 +156,8 @@ impl Sum {
     }
 
     fn backends(&self, snapshot: &Snapshot) -> Vec<MetricFamily> {
-        let (mut requests, mut responses, mut weights, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut requests, mut responses) = (Vec::new(), Vec::new());
+        let (mut weights, mut effective, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for (index, backend) in snapshot.pool().backends().iter().enumerate() {
             let (index, name) = (BackendIndex(index as u16), backend.name.as_str());
             let slot = snapshot.slot(index);
@@ -160,12 +166,39 @@ impl Sum {
                 responses.push((vec![name, label], self.total(|cells| cells.backends().response_count(slot, class))));
             }
             weights.push((vec![name], f64::from(backend.weight.value())));
+            effective.push((vec![name], snapshot.roster().part(index).map_or(0.0, |part| part.weight)));
             shares.push((vec![name], snapshot.roster().share(index)));
         }
         let mut families = counter(&metrics::BACKEND_REQUESTS, requests);
         families.extend(counter(&metrics::BACKEND_RESPONSES, responses));
         families.extend(gauge(&metrics::BACKEND_WEIGHT, weights));
+        families.extend(gauge(&metrics::BACKEND_EFFECTIVE_WEIGHT, effective));
         families.extend(gauge(&metrics::BACKEND_SHARE, shares));
+        families
+    }
+
+    /// How the pool is steered.
+    fn pool(&self, snapshot: &Snapshot) -> Vec<MetricFamily> {
+        let (mut probes, mut changes, mut standings, mut ups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (index, backend) in snapshot.pool().backends().iter().enumerate() {
+            let Some(part) = snapshot.roster().part(BackendIndex(index as u16)) else { continue };
+            let name = backend.name.as_str();
+            for outcome in ProbeOutcome::ALL {
+                probes.push((vec![name, outcome.label()], self.pool.probe_count(part.slot, outcome)));
+            }
+            for standing in Standing::ALL {
+                changes.push((vec![name, standing.label()], self.pool.change_count(part.slot, standing)));
+                let stands = if part.standing == standing { 1.0 } else { 0.0 };
+                standings.push((vec![name, standing.label()], stands));
+            }
+            ups.push((vec![name], if part.standing == Standing::Up { 1.0 } else { 0.0 }));
+        }
+        let mut families = gauge(&metrics::BACKEND_UP, ups);
+        families.extend(gauge(&metrics::BACKEND_STANDING, standings));
+        families.extend(counter(&metrics::BACKEND_CHANGES, changes));
+        families.extend(counter(&metrics::PROBES, probes));
+        families.extend(counter(&metrics::PROBES_SENT, [(vec![], self.total(ShardCells::probe_count))]));
+        families.extend(gauge(&metrics::PANIC, [(vec![], f64::from(u8::from(snapshot.roster().is_panic())))]));
         families
     }
 
@@ -359,7 +392,7 @@ mod tests {
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let listener = Listener::new(Transport::Tcp, ([127, 0, 0, 1], 5060).into(), "127.0.0.1", 5060);
         let snapshot = Snapshot::new(vec![listener], Pool::default(), keys, Policy::default());
-        let page = Metrics::new(shards, Arc::default(), Arc::default(), snapshot.into(), String::new())
+        let page = Metrics::new(shards, Arc::default(), Arc::default(), Arc::default(), snapshot.into(), String::new())
             .unwrap()
             .page()
             .unwrap();

@@ -36,6 +36,8 @@ pub struct SigningKeys {
     pub pin: Key,
     /// Signs flows.
     pub flow: Key,
+    /// Signs the marks of probes.
+    pub probe: Key,
 }
 
 /// A secret of fewer than [`MIN_SECRET_BYTES`].
@@ -87,6 +89,7 @@ impl SigningKeys {
             tag: key("tag")?,
             pin: key("pin")?,
             flow: key("flow")?,
+            probe: key("probe")?,
         })
     }
 }

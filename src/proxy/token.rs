@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`return_path`] | our Via | how a response finds its way back |
 //! | [`pin`] | our Record-Route's user part | which backend has the dialog, and the client's flow |
+//! | [`probe`] | the branch of a probe | which backend is asked whether it is alive |
 //! | [`flow`] | our Path's user part | the flow by which a registered client is reached |
 //!
 //! A cookie in a URI parameter looked better than one in the user part. Some user agents drop the parameters of a Route, or
@@ -11,6 +12,7 @@
 
 pub mod flow;
 pub mod pin;
+pub mod probe;
 pub mod return_path;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -10,6 +10,7 @@ use crate::sip::start_line::Method;
 use super::inbound::{ConnectionRef, ListenerIndex, Side};
 use super::latency::Sample;
 use super::names::name::Wanted;
+use super::probe::ProbeAnswer;
 use super::trace::Trace;
 
 /// What was decided about one message.
@@ -29,6 +30,8 @@ pub struct Decision {
     pub trace: Option<Trace>,
     /// How long a backend took, where a response tells.
     pub sample: Option<Sample>,
+    /// The question of our own that a response answers.
+    pub probe: Option<ProbeAnswer>,
     /// The other backend that a request goes to as well: [`decide_second`](super::decide_second) says how.
     pub second: Option<BackendIndex>,
 }
@@ -36,7 +39,17 @@ pub struct Decision {
 impl Decision {
     /// A decision about what is no request, or no valid one.
     pub(super) fn new(kind: MessageKind, side: Side, verdict: Verdict) -> Self {
-        Decision { kind, side, verdict, rejected: None, trace: None, named: None, sample: None, second: None }
+        Decision {
+            kind,
+            side,
+            verdict,
+            rejected: None,
+            trace: None,
+            named: None,
+            sample: None,
+            probe: None,
+            second: None,
+        }
     }
 }
 
@@ -144,12 +157,13 @@ pub enum AbsorbReason {
     AckToOwnAnswer,
     /// An answer to one of two copies of a CANCEL by the backend that does not have its INVITE.
     DoubledAnswer,
+    /// An answer to a probe of ours.
+    ProbeAnswer,
 }
 
 impl AbsorbReason {
     /// Every reason, in the order of [`AbsorbReason::index`].
-    pub const ALL: [AbsorbReason; 3] =
-        [AbsorbReason::Keepalive, AbsorbReason::AckToOwnAnswer, AbsorbReason::DoubledAnswer];
+    pub const ALL: [AbsorbReason; 4] = [Self::Keepalive, Self::AckToOwnAnswer, Self::DoubledAnswer, Self::ProbeAnswer];
 
     /// This reason's place in [`AbsorbReason::ALL`].
     pub fn index(self) -> usize {
@@ -162,6 +176,7 @@ impl AbsorbReason {
             AbsorbReason::Keepalive => "keepalive",
             AbsorbReason::AckToOwnAnswer => "ack_to_own_answer",
             AbsorbReason::DoubledAnswer => "doubled_answer",
+            AbsorbReason::ProbeAnswer => "probe_answer",
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::config::error::ConfigError;
 use crate::config::value::{BackendSetting, HostPort, Listen};
 use crate::config::{SecretSetting, Settings, Switch};
 use crate::control::pool::{AFTERLIFE, LivingPool, MemberSpec, PoolPolicy};
+use crate::control::probe::ProbePolicy;
 use crate::frame::stream::Limits;
 use crate::frame::tls::{ContextFiles, TlsContext};
 use crate::frame::websocket::Origins;
@@ -137,6 +138,18 @@ pub fn living_pool(settings: &Settings, snapshot: &Snapshot) -> Result<LivingPoo
     };
     let pool = LivingPool::new(policy, &"VIADUCT_BACKENDS".into(), members, Instant::now());
     pool.map_err(|error| pool_error(settings, &error))
+}
+
+/// How backends are asked whether they are alive, as set.
+pub fn probe_policy(settings: &Settings) -> ProbePolicy {
+    let probe = &settings.probe;
+    ProbePolicy {
+        interval: Duration::from_millis(probe.probe_interval_ms.into()),
+        timeout: Duration::from_millis(probe.probe_timeout_ms.into()),
+        fall: probe.probe_fall,
+        rise: probe.probe_rise,
+        codes: probe.probe_codes.0.clone(),
+    }
 }
 
 fn random_secret() -> Result<Vec<u8>, ConfigError> {

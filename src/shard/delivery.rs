@@ -129,6 +129,11 @@ impl Delivery {
         ListenerIndex(self.sockets.iter().position(is_it).unwrap_or(0) as u8)
     }
 
+    /// The shard's number.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
     /// The name of a connection of this shard.
     pub(super) fn name(&self, connection: ConnectionId) -> ConnectionRef {
         self.post.name(self.number, connection)

@@ -10,6 +10,7 @@ use crossbeam::queue::ArrayQueue;
 use crate::io::{ConnectionId, Doorbell};
 use crate::metrics::cells::SentTag;
 use crate::proxy::inbound::ConnectionRef;
+use crate::proxy::probe::exchange::ProbeExchange;
 use crate::proxy::verdict::NextHop;
 
 /// The most parcels that wait for one shard: some turns' worth of all others. One that does not keep up with so many has other
@@ -39,6 +40,7 @@ pub struct PostOffice(Arc<Inner>);
 struct Inner {
     process: u32,
     boxes: Vec<Mailbox>,
+    probes: Arc<ProbeExchange>,
     spare: ArrayQueue<Vec<u8>>,
 }
 
@@ -53,8 +55,9 @@ impl PostOffice {
     /// connections from all others': a random one.
     pub fn new(process: u32, doorbells: Vec<Doorbell>) -> Self {
         let mailbox = |doorbell| Mailbox { parcels: ArrayQueue::new(PARCELS_MAX), doorbell };
-        let boxes = doorbells.into_iter().map(mailbox).collect();
-        PostOffice(Arc::new(Inner { process, boxes, spare: ArrayQueue::new(SPARE_MAX) }))
+        let boxes: Vec<Mailbox> = doorbells.into_iter().map(mailbox).collect();
+        let probes = Arc::new(ProbeExchange::new(boxes.len()));
+        PostOffice(Arc::new(Inner { process, boxes, probes, spare: ArrayQueue::new(SPARE_MAX) }))
     }
 
     /// The name by which the whole fleet knows a connection of that shard.
@@ -93,7 +96,21 @@ impl PostOffice {
     pub(super) fn remind(&self, shard: usize) {
         if let Some(mailbox) = self.0.boxes.get(shard).filter(|mailbox| !mailbox.parcels.is_empty()) {
             mailbox.doorbell.ring();
+        } else if self.0.probes.has_questions(shard) {
+            self.wake(shard);
         }
+    }
+
+    /// Wakes that shard, which then sends the probes that wait for it.
+    pub fn wake(&self, shard: usize) {
+        if let Some(mailbox) = self.0.boxes.get(shard) {
+            mailbox.doorbell.ring();
+        }
+    }
+
+    /// By what the shards get probes to send, and tell what becomes of them.
+    pub fn probes(&self) -> &Arc<ProbeExchange> {
+        &self.0.probes
     }
 
     /// An empty buffer for a parcel.

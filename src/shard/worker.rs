@@ -103,6 +103,7 @@ impl Worker {
             let Some(parcel) = self.delivery.take_parcel() else { break };
             self.send_parcel(parcel, out);
         }
+        self.send_questions(out);
         self.delivery.remind();
         if !self.delivery.connections.is_empty() {
             let now_us = self.now_us();
@@ -112,7 +113,7 @@ impl Worker {
     }
 
     /// The clock is read once a turn, and after the wait; and so is which snapshot is in force.
-    fn now_us(&mut self) -> u64 {
+    pub(super) fn now_us(&mut self) -> u64 {
         let Worker { snapshot, now_us, .. } = self;
         *now_us.get_or_insert_with(|| {
             snapshot.refresh();
@@ -222,8 +223,8 @@ impl Handler for Worker {
         }
         gone.session.framer.close(&mut self.spare[gone.side.index()]);
         let waiting = gone.route.map(|route| self.delivery.dialed.ended(route, id, now_us)).unwrap_or_default();
-        for Waiting { bytes, .. } in waiting.into_iter().filter(|waiting| !SentTag::is_extra(waiting.tag.value())) {
-            self.not_sent(&bytes, Undelivered::NoConnection, out);
+        for Waiting { bytes, tag } in waiting {
+            self.waiting_not_sent(&bytes, tag, Undelivered::NoConnection, out);
         }
         self.begin_turn();
     }
@@ -241,7 +242,7 @@ impl Worker {
             let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, lane: 0, host: None };
             let sent = self.delivery.send_here(id, &self.snapshot, &shipment, now_us, out);
             if let Err(undelivered) = sent {
-                self.not_sent(&bytes, undelivered, out);
+                self.waiting_not_sent(&bytes, tag, undelivered, out);
             }
         }
     }

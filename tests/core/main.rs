@@ -6,6 +6,7 @@ mod disruption;
 mod epochs;
 mod latency;
 mod names;
+mod probes;
 mod rotation;
 mod standing;
 mod stateless;

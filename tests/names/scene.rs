@@ -35,7 +35,10 @@ impl Scene {
             .env_clear()
             .env("VIADUCT_LISTEN", format!("udp://{address}"))
             .env("VIADUCT_SECRET", "a secret for tests only");
-        command.env("VIADUCT_BACKENDS", format!("udp://{}", backend.address)).env("VIADUCT_SHARDS", "2");
+        command
+            .env("VIADUCT_BACKENDS", format!("udp://{}", backend.address))
+            .env("VIADUCT_SHARDS", "2")
+            .env("VIADUCT_PROBE", "off");
         command.env("VIADUCT_ADMIN_LISTEN", admin.to_string()).env("VIADUCT_RESOLVERS", dns.address.to_string());
         for (variable, value) in settings {
             command.env(variable, value.replace("{}", &address.to_string()));

@@ -41,7 +41,7 @@ impl Viaduct {
         let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
         command.env_clear().env("VIADUCT_LISTEN", format!("udp://{address}")).env("VIADUCT_SECRET", SECRET);
         command.env("VIADUCT_ADMIN_LISTEN", admin.to_string());
-        command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false");
+        command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false").env("VIADUCT_PROBE", "off");
         for (variable, value) in settings {
             command.env(format!("VIADUCT_{variable}"), value.replace("{}", &address.to_string()));
         }

@@ -29,7 +29,7 @@ impl Viaduct {
         command.env("VIADUCT_LISTEN", format!("tcp://{address},udp://{address}")).env("VIADUCT_IO", engine);
         command.env("VIADUCT_ADMIN_LISTEN", admin.to_string()).env("VIADUCT_BACKENDS", backends.join(","));
         command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_SHARDS", "2");
-        command.env("VIADUCT_PIN_CORES", "false");
+        command.env("VIADUCT_PIN_CORES", "false").env("VIADUCT_PROBE", "off");
         for (variable, value) in settings {
             command.env(format!("VIADUCT_{variable}"), value);
         }

@@ -202,6 +202,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever happens: somebody gets calls if the administrator lets anybody have any, nobody gets any who is disabled or to
     /// drain, who is up or draining keeps his dialogs, and what is planned can be built.
     #[test]

@@ -31,6 +31,7 @@ impl Worker {
         let decision = proxy::decide(view, inbound, &mut self.scratch);
         self.cells.received(decision.side, transport, decision.kind);
         self.count_response(&decision, inbound);
+        self.note_health(&decision, inbound.peer);
         if let Some(token) = decision.rejected {
             self.cells.rejected(token);
         }
@@ -109,7 +110,7 @@ impl Worker {
     }
 
     /// Answers a request that could not be delivered, or counts what it was as dropped.
-    pub(super) fn not_sent(&mut self, forwarded: &[u8], undelivered: Undelivered, out: &mut Output) {
+    pub(in crate::shard) fn not_sent(&mut self, forwarded: &[u8], undelivered: Undelivered, out: &mut Output) {
         let (status, dropped) = match undelivered {
             Undelivered::NoRoom(Dropped::TooLong) => (Status::MessageTooLarge, Dropped::TooLong),
             Undelivered::NoRoom(dropped) => (Status::ServiceUnavailable, dropped),

@@ -1,0 +1,90 @@
+//! What is counted of the pool as it is steered: probes and changes of standing, by the backends' slots. One writer for each: the
+//! prober and the steward.
+
+use crate::balance::backend::BackendSlot;
+use crate::balance::pool::MAX_BACKENDS;
+use crate::balance::standing::Standing;
+
+use super::cells::{Cell, bump, value};
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// An answer that proves life.
+    Alive,
+    /// An answer that says that the backend can take no more.
+    Overloaded,
+    /// An answer that proves nothing.
+    Failing,
+    /// No answer in time.
+    Unanswered,
+    /// The backend's address takes no connection, or its port is closed.
+    Refused,
+    /// It was not sent, for a reason of our own.
+    Unsent,
+}
+
+impl ProbeOutcome {
+    /// Every outcome, in the order of their places.
+    pub const ALL: [ProbeOutcome; 6] =
+        [Self::Alive, Self::Overloaded, Self::Failing, Self::Unanswered, Self::Refused, Self::Unsent];
+
+    /// As a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            ProbeOutcome::Alive => "alive",
+            ProbeOutcome::Overloaded => "overloaded",
+            ProbeOutcome::Failing => "failing",
+            ProbeOutcome::Unanswered => "unanswered",
+            ProbeOutcome::Refused => "refused",
+            ProbeOutcome::Unsent => "unsent",
+        }
+    }
+}
+
+const OUTCOMES: usize = ProbeOutcome::ALL.len();
+const STANDINGS: usize = Standing::ALL.len();
+
+/// The counts.
+#[derive(Debug)]
+pub struct PoolCells {
+    backends: Box<[Counts]>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    probes: [Cell; OUTCOMES],
+    changes: [Cell; STANDINGS],
+}
+
+impl Default for PoolCells {
+    fn default() -> Self {
+        PoolCells { backends: (0..MAX_BACKENDS).map(|_| Counts::default()).collect() }
+    }
+}
+
+impl PoolCells {
+    /// Counts a probe. Only the prober may.
+    pub fn probe(&self, backend: BackendSlot, outcome: ProbeOutcome) {
+        if let Some(counts) = self.backends.get(backend.get()) {
+            bump(&counts.probes, outcome as usize);
+        }
+    }
+
+    /// Counts that a backend stands otherwise. Only the steward may.
+    pub fn change(&self, backend: BackendSlot, to: Standing) {
+        if let Some(counts) = self.backends.get(backend.get()) {
+            bump(&counts.changes, to as usize);
+        }
+    }
+
+    /// Probes of a backend that ended so.
+    pub fn probe_count(&self, backend: BackendSlot, outcome: ProbeOutcome) -> u64 {
+        self.backends.get(backend.get()).map_or(0, |counts| value(&counts.probes, outcome as usize))
+    }
+
+    /// How often a backend's standing became that one.
+    pub fn change_count(&self, backend: BackendSlot, to: Standing) -> u64 {
+        self.backends.get(backend.get()).map_or(0, |counts| value(&counts.changes, to as usize))
+    }
+}

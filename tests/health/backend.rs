@@ -1,0 +1,128 @@
+//! A backend on a thread: it answers every request with 200 and its name, unless it has fallen silent or ended.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Over what it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    Udp,
+    Tcp,
+}
+
+/// A backend.
+pub struct Backend {
+    pub name: &'static str,
+    pub over: Over,
+    pub address: SocketAddr,
+    silent: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How often it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(10);
+
+impl Backend {
+    /// One at a port that the kernel chooses.
+    pub fn start(name: &'static str, over: Over) -> Self {
+        let address = "127.14.0.1:0".parse().unwrap();
+        let mut backend = Backend { name, over, address, silent: Arc::default(), ended: Arc::default(), thread: None };
+        backend.begin_again();
+        backend
+    }
+
+    pub fn fall_silent(&mut self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
+    pub fn speak(&mut self) {
+        self.silent.store(false, Ordering::Relaxed);
+    }
+
+    /// Its process ends: its sockets are closed.
+    pub fn end(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+
+    /// It starts at the address that it had.
+    pub fn begin_again(&mut self) {
+        self.ended = Arc::default();
+        let (name, silent, ended) = (self.name, self.silent.clone(), self.ended.clone());
+        self.thread = Some(match self.over {
+            Over::Udp => {
+                let socket = UdpSocket::bind(self.address).unwrap();
+                self.address = socket.local_addr().unwrap();
+                thread::spawn(move || serve_udp(&socket, name, &silent, &ended))
+            }
+            Over::Tcp => {
+                let listener = TcpListener::bind(self.address).unwrap();
+                self.address = listener.local_addr().unwrap();
+                thread::spawn(move || serve_tcp(&listener, name, &silent, &ended))
+            }
+        });
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn serve_udp(socket: &UdpSocket, name: &str, silent: &AtomicBool, ended: &AtomicBool) {
+    socket.set_read_timeout(Some(LOOK)).unwrap();
+    let mut buffer = [0; 4096];
+    while !ended.load(Ordering::Relaxed) {
+        let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
+        if let Some(answer) = answer(&buffer[..len], name).filter(|_| !silent.load(Ordering::Relaxed)) {
+            let _ = socket.send_to(answer.as_bytes(), from);
+        }
+    }
+}
+
+fn serve_tcp(listener: &TcpListener, name: &str, silent: &AtomicBool, ended: &AtomicBool) {
+    listener.set_nonblocking(true).unwrap();
+    let mut connections: Vec<(TcpStream, Vec<u8>)> = Vec::new();
+    while !ended.load(Ordering::Relaxed) {
+        while let Ok((connection, _)) = listener.accept() {
+            connection.set_nonblocking(true).unwrap();
+            connections.push((connection, Vec::new()));
+        }
+        connections.retain_mut(|(connection, bytes)| goes_on(connection, bytes, name, silent));
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Reads what has come and answers the whole requests in it; `false` where the connection has ended.
+fn goes_on(connection: &mut TcpStream, bytes: &mut Vec<u8>, name: &str, silent: &AtomicBool) -> bool {
+    let mut buffer = [0; 4096];
+    match connection.read(&mut buffer) {
+        Ok(0) => return false,
+        Ok(len) => bytes.extend_from_slice(&buffer[..len]),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+        Err(_) => return false,
+    }
+    while let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+        let request: Vec<u8> = bytes.drain(..end + 4).collect();
+        if let Some(answer) = answer(&request, name).filter(|_| !silent.load(Ordering::Relaxed)) {
+            let _ = connection.write_all(answer.as_bytes());
+        }
+    }
+    true
+}
+
+fn answer(request: &[u8], name: &str) -> Option<String> {
+    let text = std::str::from_utf8(request).ok()?;
+    let kept = |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = text.lines().skip(1).filter(kept).collect();
+    (!lines.is_empty())
+        .then(|| format!("SIP/2.0 200 OK\r\n{}\r\nServer: {name}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n")))
+}
