@@ -3,6 +3,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`value`] | the grammar of listeners, backends and networks |
+//! | [`outlier`] | the settings of outliers |
 //! | [`pool`] | the settings of the pool as it lives |
 //! | [`probe`] | the settings of probes |
 //! | [`streams`] | the settings of connections |
@@ -14,6 +15,7 @@
 
 pub mod error;
 pub mod layers;
+pub mod outlier;
 pub mod pool;
 pub mod probe;
 pub mod streams;
@@ -35,6 +37,7 @@ use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use error::ConfigError;
 use layers::LayerSettings;
+use outlier::OutlierSettings;
 use pool::PoolSettings;
 use probe::ProbeSettings;
 use streams::StreamSettings;
@@ -219,6 +222,10 @@ pub struct Settings {
     /// What is set of probes.
     #[command(flatten)]
     pub probe: ProbeSettings,
+
+    /// What is set of outliers.
+    #[command(flatten)]
+    pub outlier: OutlierSettings,
 
     /// What is set of connections.
     #[command(flatten)]

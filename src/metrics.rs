@@ -260,6 +260,14 @@ pub const BACKEND_CHANGES: Metric = metric(
     &["backend", "standing"],
 );
 
+/// Outliers.
+pub const BACKEND_EJECTIONS: Metric = metric(
+    "viaduct_backend_ejections_total",
+    "How often a backend was set aside for a while because it stood out: by requests that it left unanswered, or by 5xx \
+     (VIADUCT_OUTLIER); the log says by which.",
+    &["backend"],
+);
+
 /// What became of probes.
 pub const PROBES: Metric = metric(
     "viaduct_probes_total",
@@ -418,7 +426,7 @@ pub const CONFIG: Metric = metric(
 );
 
 /// Every metric, for tests and documents.
-pub const ALL: [Metric; 52] = [
+pub const ALL: [Metric; 53] = [
     MESSAGES_RECEIVED,
     MESSAGES_SENT,
     MESSAGES_ABSORBED,
@@ -434,6 +442,7 @@ pub const ALL: [Metric; 52] = [
     BACKEND_UP,
     BACKEND_STANDING,
     BACKEND_CHANGES,
+    BACKEND_EJECTIONS,
     PROBES,
     PROBES_SENT,
     PANIC,

@@ -26,6 +26,7 @@ use crate::config::error::ConfigError;
 use crate::config::{PinCores, SecretSetting, Settings, Switch};
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
+use crate::control::outlier::watcher::Watcher;
 use crate::control::probe::prober::{Prober, Tools};
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
@@ -95,9 +96,10 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let (stop_admin, stopped) = oneshot::channel();
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let resolving = tokio::spawn(viaduct.resolver(settings).run());
-        let watching = viaduct.watch.take().map(|watch| tokio::spawn(watch.run(hangups)));
+        let rereading = viaduct.watch.take().map(|watch| tokio::spawn(watch.run(hangups)));
         let (steward, pool) = viaduct.steward(settings)?;
         let steering = tokio::spawn(steward.run());
+        let watching = viaduct.watcher(settings, pool.clone()).map(|watcher| tokio::spawn(watcher.run()));
         let probing = viaduct.prober(settings, pool).map(|prober| tokio::spawn(prober.run()));
         let outcome = viaduct.wait().await;
         viaduct.admin.ready.store(false, Ordering::Release);
@@ -105,10 +107,9 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
             viaduct.drain(Duration::from_secs(settings.streams.grace_s.into())).await;
         }
         resolving.abort();
-        watching.inspect(|watching| watching.abort());
         steering.abort();
-        if let Some(probing) = probing {
-            probing.abort();
+        for task in [rereading, watching, probing].into_iter().flatten() {
+            task.abort();
         }
         drop(stop_admin);
         viaduct.stop();
@@ -217,6 +218,13 @@ impl Viaduct {
     pub fn steward(&self, settings: &Settings) -> Result<(Steward, PoolHandle), RunError> {
         let pool = plan::living_pool(settings, &self.snapshot)?;
         Ok(Steward::new(pool, self.publication.publisher(), self.cells().cloned().collect(), self.pool.clone()))
+    }
+
+    /// Who looks for backends that stand out, if anybody is to.
+    pub fn watcher(&self, settings: &Settings, pool: PoolHandle) -> Option<Watcher> {
+        let (shards, cells) = (self.cells().cloned().collect(), self.pool.clone());
+        let policy = plan::outlier_policy(settings);
+        (settings.outlier.outlier == Switch::On).then(|| Watcher::new(policy, pool, shards, cells))
     }
 
     /// Who asks the backends whether they are alive, if anybody is to.

@@ -28,7 +28,10 @@ pub struct BackendCells {
 struct Counts {
     requests: Cell,
     responses: [Cell; CLASSES],
+    asked: Cell,
     heard: Cell,
+    finals: Cell,
+    errors: Cell,
     latency: LatencyCells,
 }
 
@@ -61,10 +64,23 @@ impl BackendCells {
         }
     }
 
+    /// Counts a request that is to be answered.
+    pub(super) fn asked(&self, backend: BackendSlot) {
+        if let Some(counts) = self.of(backend) {
+            counts.asked.add(1);
+        }
+    }
+
     /// Counts a response that was verified.
-    pub(super) fn heard(&self, backend: BackendSlot) {
+    pub(super) fn heard(&self, backend: BackendSlot, status: u16) {
         if let Some(counts) = self.of(backend) {
             counts.heard.add(1);
+            if status >= 200 {
+                counts.finals.add(1);
+            }
+            if status / 100 == 5 {
+                counts.errors.add(1);
+            }
         }
     }
 
@@ -88,6 +104,21 @@ impl BackendCells {
     /// Responses of a backend's that were verified. Where it rises, the backend is alive.
     pub fn heard_count(&self, backend: BackendSlot) -> u64 {
         self.of(backend).map_or(0, |counts| counts.heard.get())
+    }
+
+    /// Requests to a backend that are to be answered: all but ACKs.
+    pub fn asked_count(&self, backend: BackendSlot) -> u64 {
+        self.of(backend).map_or(0, |counts| counts.asked.get())
+    }
+
+    /// Final responses of a backend's that were verified.
+    pub fn final_count(&self, backend: BackendSlot) -> u64 {
+        self.of(backend).map_or(0, |counts| counts.finals.get())
+    }
+
+    /// Those of them that are 5xx.
+    pub fn error_count(&self, backend: BackendSlot) -> u64 {
+        self.of(backend).map_or(0, |counts| counts.errors.get())
     }
 
     /// Adds how long a backend took to a total.

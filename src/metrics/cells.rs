@@ -261,9 +261,14 @@ impl ShardCells {
         self.backends.response(backend, status);
     }
 
+    /// Counts a request to a backend that is to be answered.
+    pub fn backend_asked(&self, backend: BackendSlot) {
+        self.backends.asked(backend);
+    }
+
     /// Counts a response of a backend's that was verified: it is alive.
-    pub fn backend_heard(&self, backend: BackendSlot) {
-        self.backends.heard(backend);
+    pub fn backend_heard(&self, backend: BackendSlot, status: u16) {
+        self.backends.heard(backend, status);
     }
 
     /// Counts how long a backend took.

@@ -179,7 +179,8 @@ impl Sum {
 
     /// How the pool is steered.
     fn pool(&self, snapshot: &Snapshot) -> Vec<MetricFamily> {
-        let (mut probes, mut changes, mut standings, mut ups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut probes, mut changes, mut standings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ups, mut ejections) = (Vec::new(), Vec::new());
         for (index, backend) in snapshot.pool().backends().iter().enumerate() {
             let Some(part) = snapshot.roster().part(BackendIndex(index as u16)) else { continue };
             let name = backend.name.as_str();
@@ -191,11 +192,13 @@ impl Sum {
                 let stands = if part.standing == standing { 1.0 } else { 0.0 };
                 standings.push((vec![name, standing.label()], stands));
             }
+            ejections.push((vec![name], self.pool.ejection_count(part.slot)));
             ups.push((vec![name], if part.standing == Standing::Up { 1.0 } else { 0.0 }));
         }
         let mut families = gauge(&metrics::BACKEND_UP, ups);
         families.extend(gauge(&metrics::BACKEND_STANDING, standings));
         families.extend(counter(&metrics::BACKEND_CHANGES, changes));
+        families.extend(counter(&metrics::BACKEND_EJECTIONS, ejections));
         families.extend(counter(&metrics::PROBES, probes));
         families.extend(counter(&metrics::PROBES_SENT, [(vec![], self.total(ShardCells::probe_count))]));
         families.extend(gauge(&metrics::PANIC, [(vec![], f64::from(u8::from(snapshot.roster().is_panic())))]));

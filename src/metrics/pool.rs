@@ -1,5 +1,5 @@
 //! What is counted of the pool as it is steered: probes and changes of standing, by the backends' slots. One writer for each: the
-//! prober and the steward.
+//! prober, the steward and the watcher.
 
 use crate::balance::backend::BackendSlot;
 use crate::balance::pool::MAX_BACKENDS;
@@ -55,6 +55,7 @@ pub struct PoolCells {
 struct Counts {
     probes: [Cell; OUTCOMES],
     changes: [Cell; STANDINGS],
+    ejections: Cell,
 }
 
 impl Default for PoolCells {
@@ -76,6 +77,18 @@ impl PoolCells {
         if let Some(counts) = self.backends.get(backend.get()) {
             bump(&counts.changes, to as usize);
         }
+    }
+
+    /// Counts that a backend was set aside as an outlier. Only the watcher may.
+    pub fn ejection(&self, backend: BackendSlot) {
+        if let Some(counts) = self.backends.get(backend.get()) {
+            counts.ejections.add(1);
+        }
+    }
+
+    /// How often a backend was set aside as an outlier.
+    pub fn ejection_count(&self, backend: BackendSlot) -> u64 {
+        self.backends.get(backend.get()).map_or(0, |counts| counts.ejections.get())
     }
 
     /// Probes of a backend that ended so.

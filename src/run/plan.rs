@@ -15,6 +15,7 @@ use crate::balance::pool::{Pool, PoolError};
 use crate::config::error::ConfigError;
 use crate::config::value::{BackendSetting, HostPort, Listen};
 use crate::config::{SecretSetting, Settings, Switch};
+use crate::control::outlier::OutlierPolicy;
 use crate::control::pool::{AFTERLIFE, LivingPool, MemberSpec, PoolPolicy};
 use crate::control::probe::ProbePolicy;
 use crate::frame::stream::Limits;
@@ -149,6 +150,18 @@ pub fn probe_policy(settings: &Settings) -> ProbePolicy {
         fall: probe.probe_fall,
         rise: probe.probe_rise,
         codes: probe.probe_codes.0.clone(),
+    }
+}
+
+/// When a backend is an outlier, as set.
+pub fn outlier_policy(settings: &Settings) -> OutlierPolicy {
+    let outlier = &settings.outlier;
+    OutlierPolicy {
+        window: Duration::from_secs(outlier.outlier_window_s.into()),
+        requests_min: outlier.outlier_requests.into(),
+        share: f64::from(outlier.outlier_percent) / 100.0,
+        ejected_max: f64::from(outlier.outlier_max_percent) / 100.0,
+        base: Duration::from_secs(outlier.outlier_aside_s.into()),
     }
 }
 

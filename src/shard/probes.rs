@@ -1,4 +1,5 @@
-//! Questions to backends, which the control thread has this shard send, and what becomes of them.
+//! What tells of the backends' health: questions that the control thread has this shard send, what becomes of them, and what real
+//! requests meet with.
 
 use std::net::SocketAddr;
 
@@ -6,7 +7,8 @@ use crate::io::Output;
 use crate::metrics::cells::SentTag;
 use crate::proxy::probe::exchange::{Outcome, Question};
 use crate::proxy::probe::{self, ProbeAnswer};
-use crate::proxy::verdict::{Decision, MessageKind, Verdict};
+use crate::proxy::verdict::{AbsorbReason, Decision, MessageKind, Verdict};
+use crate::sip::start_line::Method;
 
 use super::delivery::{Content, Shipment, Undelivered};
 use super::worker::Worker;
@@ -41,15 +43,26 @@ impl Worker {
         }
     }
 
-    /// Notes what a message tells of a backend's health: an answer to a question, or any response that was verified.
-    pub(super) fn note_health(&self, decision: &Decision, peer: SocketAddr) {
+    /// Counts a response, and what it tells of its backend's health: an answer to a question, or one that was verified.
+    pub(super) fn note_response(&self, decision: &Decision, peer: SocketAddr) {
+        let MessageKind::Response(status) = decision.kind else { return };
         if let Some(ProbeAnswer { mark, status }) = decision.probe {
-            self.delivery.post.probes().tell(mark, Outcome::Answered(status));
+            return self.delivery.post.probes().tell(mark, Outcome::Answered(status));
         }
-        if let (MessageKind::Response(_), Verdict::Forward { .. }) = (decision.kind, decision.verdict)
-            && let Some(backend) = self.snapshot.pool().by_source(peer)
-        {
-            self.cells.backend_heard(self.snapshot.slot(backend));
+        let Some(backend) = self.snapshot.pool().by_source(peer).map(|index| self.snapshot.slot(index)) else { return };
+        self.cells.backend_response(backend, status);
+        if matches!(decision.verdict, Verdict::Forward { .. } | Verdict::Absorb(AbsorbReason::DoubledAnswer)) {
+            self.cells.backend_heard(backend, status);
+        }
+    }
+
+    /// Counts a request that was sent to a backend, if it went to one.
+    pub(super) fn note_request(&self, decision: &Decision) {
+        let Verdict::Forward { backend: Some(backend), .. } = decision.verdict else { return };
+        let backend = self.snapshot.slot(backend);
+        self.cells.backend_request(backend);
+        if decision.kind != MessageKind::Request(Method::Ack) {
+            self.cells.backend_asked(backend);
         }
     }
 

@@ -1,9 +1,9 @@
-//! A backend on a thread: it answers every request with 200 and its name, unless it has fallen silent or ended.
+//! A backend on a thread: it answers every request with its name and 200, unless it fails, has fallen silent or ended.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ pub struct Backend {
     pub name: &'static str,
     pub over: Over,
     pub address: SocketAddr,
-    silent: Arc<AtomicBool>,
+    /// With what it answers real requests; 0 is not at all.
+    status: Arc<AtomicU16>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,17 +32,23 @@ impl Backend {
     /// One at a port that the kernel chooses.
     pub fn start(name: &'static str, over: Over) -> Self {
         let address = "127.14.0.1:0".parse().unwrap();
-        let mut backend = Backend { name, over, address, silent: Arc::default(), ended: Arc::default(), thread: None };
+        let mut backend =
+            Backend { name, over, address, status: Arc::new(AtomicU16::new(200)), ended: Arc::default(), thread: None };
         backend.begin_again();
         backend
     }
 
     pub fn fall_silent(&mut self) {
-        self.silent.store(true, Ordering::Relaxed);
+        self.status.store(0, Ordering::Relaxed);
     }
 
     pub fn speak(&mut self) {
-        self.silent.store(false, Ordering::Relaxed);
+        self.status.store(200, Ordering::Relaxed);
+    }
+
+    /// It answers real requests 500, and probes 200.
+    pub fn fail(&mut self) {
+        self.status.store(500, Ordering::Relaxed);
     }
 
     /// Its process ends: its sockets are closed.
@@ -55,17 +62,17 @@ impl Backend {
     /// It starts at the address that it had.
     pub fn begin_again(&mut self) {
         self.ended = Arc::default();
-        let (name, silent, ended) = (self.name, self.silent.clone(), self.ended.clone());
+        let (name, status, ended) = (self.name, self.status.clone(), self.ended.clone());
         self.thread = Some(match self.over {
             Over::Udp => {
                 let socket = UdpSocket::bind(self.address).unwrap();
                 self.address = socket.local_addr().unwrap();
-                thread::spawn(move || serve_udp(&socket, name, &silent, &ended))
+                thread::spawn(move || serve_udp(&socket, name, &status, &ended))
             }
             Over::Tcp => {
                 let listener = TcpListener::bind(self.address).unwrap();
                 self.address = listener.local_addr().unwrap();
-                thread::spawn(move || serve_tcp(&listener, name, &silent, &ended))
+                thread::spawn(move || serve_tcp(&listener, name, &status, &ended))
             }
         });
     }
@@ -77,18 +84,18 @@ impl Drop for Backend {
     }
 }
 
-fn serve_udp(socket: &UdpSocket, name: &str, silent: &AtomicBool, ended: &AtomicBool) {
+fn serve_udp(socket: &UdpSocket, name: &str, status: &AtomicU16, ended: &AtomicBool) {
     socket.set_read_timeout(Some(LOOK)).unwrap();
     let mut buffer = [0; 4096];
     while !ended.load(Ordering::Relaxed) {
         let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
-        if let Some(answer) = answer(&buffer[..len], name).filter(|_| !silent.load(Ordering::Relaxed)) {
+        if let Some(answer) = answer(&buffer[..len], name, status) {
             let _ = socket.send_to(answer.as_bytes(), from);
         }
     }
 }
 
-fn serve_tcp(listener: &TcpListener, name: &str, silent: &AtomicBool, ended: &AtomicBool) {
+fn serve_tcp(listener: &TcpListener, name: &str, status: &AtomicU16, ended: &AtomicBool) {
     listener.set_nonblocking(true).unwrap();
     let mut connections: Vec<(TcpStream, Vec<u8>)> = Vec::new();
     while !ended.load(Ordering::Relaxed) {
@@ -96,13 +103,13 @@ fn serve_tcp(listener: &TcpListener, name: &str, silent: &AtomicBool, ended: &At
             connection.set_nonblocking(true).unwrap();
             connections.push((connection, Vec::new()));
         }
-        connections.retain_mut(|(connection, bytes)| goes_on(connection, bytes, name, silent));
+        connections.retain_mut(|(connection, bytes)| goes_on(connection, bytes, name, status));
         thread::sleep(Duration::from_millis(1));
     }
 }
 
 /// Reads what has come and answers the whole requests in it; `false` where the connection has ended.
-fn goes_on(connection: &mut TcpStream, bytes: &mut Vec<u8>, name: &str, silent: &AtomicBool) -> bool {
+fn goes_on(connection: &mut TcpStream, bytes: &mut Vec<u8>, name: &str, status: &AtomicU16) -> bool {
     let mut buffer = [0; 4096];
     match connection.read(&mut buffer) {
         Ok(0) => return false,
@@ -112,17 +119,22 @@ fn goes_on(connection: &mut TcpStream, bytes: &mut Vec<u8>, name: &str, silent: 
     }
     while let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
         let request: Vec<u8> = bytes.drain(..end + 4).collect();
-        if let Some(answer) = answer(&request, name).filter(|_| !silent.load(Ordering::Relaxed)) {
+        if let Some(answer) = answer(&request, name, status) {
             let _ = connection.write_all(answer.as_bytes());
         }
     }
     true
 }
 
-fn answer(request: &[u8], name: &str) -> Option<String> {
+fn answer(request: &[u8], name: &str, status: &AtomicU16) -> Option<String> {
     let text = std::str::from_utf8(request).ok()?;
     let kept = |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|start| line.starts_with(start));
     let lines: Vec<&str> = text.lines().skip(1).filter(kept).collect();
-    (!lines.is_empty())
-        .then(|| format!("SIP/2.0 200 OK\r\n{}\r\nServer: {name}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n")))
+    let status = match status.load(Ordering::Relaxed) {
+        500 if text.starts_with("OPTIONS") => 200,
+        status => status,
+    };
+    let headers = lines.join("\r\n");
+    (!lines.is_empty() && status > 0)
+        .then(|| format!("SIP/2.0 {status} Word\r\n{headers}\r\nServer: {name}\r\nContent-Length: 0\r\n\r\n"))
 }

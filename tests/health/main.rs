@@ -89,3 +89,24 @@ fn switched_off_it_asks_nobody() {
     assert_eq!(viaduct.sum("viaduct_probes_sent_total"), 0);
     assert!(viaduct.is_up("a"));
 }
+
+#[test]
+fn a_backend_that_answers_5xx_where_others_do_not_gets_no_new_calls_for_a_while() {
+    let mut backends = [Backend::start("a", Over::Udp), Backend::start("b", Over::Udp), Backend::start("c", Over::Udp)];
+    let viaduct = Viaduct::start(&backends, "on");
+    backends[2].fail();
+    let begun = Instant::now();
+    while viaduct.sum("viaduct_backend_ejections_total{backend=\"c\"}") == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody is set aside");
+        viaduct.call_all();
+    }
+    let begun = Instant::now();
+    while viaduct.call_all() != ["a", "b"] {
+        assert!(begun.elapsed() < SLACK, "it still gets calls");
+    }
+    assert!(viaduct.is_up("c"), "it keeps what it has");
+    backends[2].speak();
+    while viaduct.call_all() != ["a", "b", "c"] {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it never gets calls again");
+    }
+}

@@ -42,7 +42,8 @@ impl Viaduct {
         command.env("VIADUCT_ADMIN_LISTEN", admin.to_string()).env("VIADUCT_SECRET", "a secret for tests only");
         command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false").env("VIADUCT_PROBE", probe);
         command.env("VIADUCT_PROBE_INTERVAL_MS", INTERVAL.as_millis().to_string());
-        command.env("VIADUCT_PROBE_TIMEOUT_MS", "150");
+        command.env("VIADUCT_PROBE_TIMEOUT_MS", "150").env("VIADUCT_OUTLIER_WINDOW_S", "1");
+        command.env("VIADUCT_OUTLIER_REQUESTS", "20").env("VIADUCT_OUTLIER_ASIDE_S", "2");
         command.env("VIADUCT_PROBE_FALL", FALL.to_string()).env("VIADUCT_PROBE_RISE", RISE.to_string());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);

@@ -83,6 +83,11 @@ impl Member {
         self.weight_set.unwrap_or(self.spec.backend.weight)
     }
 
+    /// Whether it is one of those that new calls go to, set aside or not.
+    pub fn gets_calls(&self) -> bool {
+        self.standing() == Standing::Up && self.weight().value() > 0
+    }
+
     /// How it stands.
     pub fn standing(&self) -> Standing {
         match (self.word, self.health) {

@@ -46,6 +46,7 @@ pub struct Prober {
     draws: u64,
     /// Whether answers to others of the fleet have come here, which the operator must know of.
     is_shared: bool,
+    begun: Instant,
 }
 
 struct Asked {
@@ -114,6 +115,7 @@ impl Prober {
             looked: Instant::now(),
             draws: hasher.hash_one(process),
             is_shared: false,
+            begun: Instant::now(),
             hasher,
         }
     }
@@ -165,7 +167,7 @@ impl Prober {
         let now = Instant::now();
         while let Some((ProbeMark { backend, transport, number }, outcome)) = self.exchange.told() {
             let draw = self.draw();
-            let Prober { policy, asked, numbers, cells, is_shared, .. } = self;
+            let Prober { policy, asked, numbers, cells, is_shared, begun, .. } = self;
             let Some(asked) = asked.get_mut(&backend.0.get()).filter(|asked| asked.transport == transport) else {
                 continue;
             };
@@ -180,7 +182,9 @@ impl Prober {
                 asked.watch.on_finding(number, finding, policy, draw);
             } else {
                 // Another member of the fleet asked, and the answer came here.
-                if !std::mem::replace(is_shared, true) {
+                // Not one to those of a process that was here before.
+                let is_news = now > *begun + policy.interval * 2 && !std::mem::replace(is_shared, true);
+                if is_news {
                     tracing::warn!(
                         "answers to another Viaduct's probes come here, and perhaps answers to ours go there: members of a fleet \
                          that share an address towards their backends need VIADUCT_PROBE=off"

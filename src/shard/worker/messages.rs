@@ -30,8 +30,7 @@ impl Worker {
         let view = View { snapshot: &self.snapshot, names: self.names.table() };
         let decision = proxy::decide(view, inbound, &mut self.scratch);
         self.cells.received(decision.side, transport, decision.kind);
-        self.count_response(&decision, inbound);
-        self.note_health(&decision, inbound.peer);
+        self.note_response(&decision, inbound.peer);
         if let Some(token) = decision.rejected {
             self.cells.rejected(token);
         }
@@ -50,8 +49,8 @@ impl Worker {
                 let lane = if backend.is_some() { self.lane(inbound.bytes) } else { 0 };
                 let host = decision.named.map(|wanted| wanted.host.of(inbound.bytes));
                 let is_sent = self.send(inbound, Way { hop, tag, lane, host }, out);
-                if let Some(backend) = backend.filter(|_| is_sent) {
-                    self.cells.backend_request(self.snapshot.slot(backend));
+                if is_sent {
+                    self.note_request(decision);
                 }
             }
             Verdict::Answer { hop, status, fault } => {
@@ -159,14 +158,6 @@ impl Worker {
         slot.send(len, Transmit { socket: datagram.socket, to: datagram.peer, from, tag });
         self.cells.received(side, Transport::Udp, MessageKind::Unread);
         true
-    }
-
-    fn count_response(&self, decision: &Decision, inbound: &Inbound<'_>) {
-        if let MessageKind::Response(status) = decision.kind
-            && let Some(backend) = self.snapshot.pool().by_source(inbound.peer)
-        {
-            self.cells.backend_response(self.snapshot.slot(backend), status);
-        }
     }
 }
 
