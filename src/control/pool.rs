@@ -64,7 +64,7 @@ pub const AFTERLIFE: Duration = Duration::from_secs(200);
 
 /// A change of a member's standing, to be logged and counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct StandingChange {
     /// The member.
     pub name: String,
     /// Where it is counted.
@@ -84,6 +84,8 @@ pub struct LivingPool {
     members: BTreeMap<String, Member>,
     slots: Slots,
     planned: Option<RosterPlan>,
+    /// Whether the next plan is one though nothing has changed.
+    is_stale: bool,
 }
 
 /// There is no such member.
@@ -101,9 +103,10 @@ impl std::error::Error for NoSuchMember {}
 impl LivingPool {
     /// A pool of these members, all taken to be well until somebody says otherwise: a Viaduct that starts carries calls at once.
     pub fn new(policy: PoolPolicy, source: &Source, members: Vec<MemberSpec>, now: Instant) -> Result<Self, PoolError> {
-        let mut pool = LivingPool { policy, members: BTreeMap::new(), slots: Slots::default(), planned: None };
+        let mut pool =
+            LivingPool { policy, members: BTreeMap::new(), slots: Slots::default(), planned: None, is_stale: false };
         pool.replace(source, members, now)?;
-        pool.members.values_mut().for_each(Member::is_warm);
+        pool.members.values_mut().for_each(Member::warm_up);
         Ok(pool)
     }
 
@@ -149,9 +152,9 @@ impl LivingPool {
         Ok(())
     }
 
-    /// How well a member is, by probes. One that comes back from death starts slowly.
+    /// How well a member is, by probes, also one that is leaving. One that comes back from death starts slowly.
     pub fn set_health(&mut self, name: &str, health: Health, now: Instant) -> Result<(), NoSuchMember> {
-        self.member(name)?.set_health(health, now);
+        self.members.get_mut(name).ok_or(NoSuchMember)?.set_health(health, now);
         Ok(())
     }
 
@@ -159,6 +162,16 @@ impl LivingPool {
     pub fn set_aside(&mut self, name: &str, until: Instant) -> Result<(), NoSuchMember> {
         self.member(name)?.aside_until = Some(until);
         Ok(())
+    }
+
+    /// What the operator wants from now on.
+    pub fn set_policy(&mut self, policy: PoolPolicy) {
+        self.policy = policy;
+    }
+
+    /// Has the next plan be one though the pool stands as before, because what rosters are made by has changed.
+    pub fn plan_anew(&mut self) {
+        self.is_stale = true;
     }
 
     /// What the operator wants.
@@ -172,10 +185,10 @@ impl LivingPool {
     }
 
     /// The plan of another roster, and what has changed by it, where the pool stands differently than in the last plan.
-    pub fn plan(&mut self, now: Instant) -> Option<(RosterPlan, Vec<Change>)> {
+    pub fn plan(&mut self, now: Instant) -> Option<(RosterPlan, Vec<StandingChange>)> {
         self.bury(now);
         let plan = RosterPlan::of(self.members.values(), &self.policy, now);
-        if self.planned.as_ref() == Some(&plan) {
+        if !std::mem::take(&mut self.is_stale) && self.planned.as_ref() == Some(&plan) {
             return None;
         }
         let changes = plan.changes_since(self.planned.as_ref());

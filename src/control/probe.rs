@@ -171,6 +171,11 @@ impl Watch {
         Some(Step::Ask { number, is_doubtful: self.health == Health::Alive && self.streak > 0 })
     }
 
+    /// Since when an answer to the question of that number is waited for.
+    pub fn waits_since(&self, number: u32) -> Option<Instant> {
+        self.asked.filter(|asked| asked.number == number).map(|asked| asked.at)
+    }
+
     /// What was found by the question of that number. Where it is not waited for, nothing: it comes too late, or twice.
     pub fn on_finding(&mut self, number: u32, finding: Finding, policy: &ProbePolicy, draw: u64) {
         if let Some(asked) = self.asked.take_if(|asked| asked.number == number) {
@@ -189,7 +194,7 @@ impl Watch {
     pub fn on_sign_of_life(&mut self, at: Instant, policy: &ProbePolicy, draw: u64) {
         if self.health == Health::Alive {
             (self.streak, self.asked) = (0, None);
-            self.next = self.next.max(at + shortened(policy.period(), draw));
+            self.next = at + shortened(policy.period(), draw);
         }
     }
 

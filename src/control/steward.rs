@@ -15,12 +15,13 @@ use crate::balance::past::Past;
 use crate::balance::standing::Standing;
 use crate::metrics::cells::ShardCells;
 use crate::metrics::pool::PoolCells;
+use crate::proxy::keys::Keys;
 use crate::proxy::publication::Publisher;
-use crate::proxy::snapshot::Snapshot;
+use crate::proxy::snapshot::{Policy, Snapshot};
 
 use super::pool::member::Member;
 use super::pool::plan::RosterPlan;
-use super::pool::{Change, LivingPool};
+use super::pool::{LivingPool, StandingChange};
 
 /// How many changes wait to be made at most; who asks for more waits.
 const CHANGES_MAX: usize = 256;
@@ -38,7 +39,10 @@ pub struct Steward {
     orders: mpsc::Receiver<Order>,
     state: watch::Sender<PoolState>,
     was_panic: bool,
-    past: Past,
+    /// Away while a roster is made.
+    past: Option<Past>,
+    /// Rules that are to be in force.
+    rules: Option<Box<Rules>>,
     counts: Arc<PoolCells>,
 }
 
@@ -58,10 +62,24 @@ pub struct PoolState {
     pub snapshot: Arc<Snapshot>,
 }
 
+/// What decisions rest on besides the pool and the listeners.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The fleet's keys.
+    pub keys: Keys,
+    /// What the operator wants where the protocol leaves a choice.
+    pub policy: Policy,
+}
+
 type PoolChange = dyn FnOnce(&mut LivingPool, Instant) + Send;
 
+enum Change {
+    Pool(Box<PoolChange>),
+    Rules(Box<Rules>),
+}
+
 struct Order {
-    change: Box<PoolChange>,
+    change: Change,
     in_force: oneshot::Sender<()>,
 }
 
@@ -87,10 +105,18 @@ impl PoolHandle {
             // Who asked may have gone; the change is made all the same.
             let _ = tell.send(change(pool, now));
         };
-        let order = Order { change: Box::new(change), in_force };
+        let order = Order { change: Change::Pool(Box::new(change)), in_force };
         self.orders.send(order).await.map_err(|_| Ended)?;
         is_in_force.await.map_err(|_| Ended)?;
         told.await.map_err(|_| Ended)
+    }
+
+    /// Puts other rules in force. Health, standing and figures stay.
+    pub async fn set_rules(&self, rules: Rules) -> Result<(), Ended> {
+        let (in_force, is_in_force) = oneshot::channel();
+        let order = Order { change: Change::Rules(Box::new(rules)), in_force };
+        self.orders.send(order).await.map_err(|_| Ended)?;
+        is_in_force.await.map_err(|_| Ended)
     }
 
     /// The pool as it is in force, and each time that it changes.
@@ -115,7 +141,20 @@ impl Steward {
         let members = pool.members().cloned().collect();
         let (state, watched) = watch::channel(PoolState { members, snapshot: publisher.current() });
         let handle = PoolHandle { orders, state: watched };
-        (Steward { pool, publisher, cells, orders: taken, state, was_panic: false, past, counts }, handle)
+        (
+            Steward {
+                pool,
+                publisher,
+                cells,
+                orders: taken,
+                state,
+                was_panic: false,
+                past: Some(past),
+                rules: None,
+                counts,
+            },
+            handle,
+        )
     }
 
     /// Steers until every handle is dropped.
@@ -134,6 +173,10 @@ impl Steward {
             let in_force: Vec<_> = waiting.drain(..).map(|order| self.obey(order)).collect();
             self.renew().await;
             self.forget();
+            if !in_force.is_empty() {
+                // A change that moves no call is to be seen too.
+                self.show();
+            }
             self.publisher.free();
             for tell in in_force {
                 let _ = tell.send(());
@@ -142,7 +185,13 @@ impl Steward {
     }
 
     fn obey(&mut self, order: Order) -> oneshot::Sender<()> {
-        (order.change)(&mut self.pool, Instant::now());
+        match order.change {
+            Change::Pool(change) => change(&mut self.pool, Instant::now()),
+            Change::Rules(rules) => {
+                self.pool.plan_anew();
+                self.rules = Some(rules);
+            }
+        }
         order.in_force
     }
 
@@ -154,12 +203,17 @@ impl Steward {
         for cells in &self.cells {
             cells.backends().make_room(self.pool.slots_used());
         }
-        let current = self.publisher.current();
-        let nothing = Past::new(self.pool.policy().afterlife, now);
-        let mut past = std::mem::replace(&mut self.past, nothing);
+        let current = match self.rules.take() {
+            Some(rules) => Arc::new(self.publisher.current().with_rules(rules.keys, rules.policy)),
+            None => self.publisher.current(),
+        };
+        let span = self.pool.policy().afterlife;
+        let mut past = self.past.take().unwrap_or_else(|| Past::new(span, now));
         let building = spawn_blocking(move || (renewed(&current, &plan, &mut past, now), past));
-        let Ok((Some(snapshot), past)) = building.await else { return };
-        self.past = past;
+        let Ok((Some(snapshot), past)) = building.await else {
+            return tracing::error!("no table could be made for the pool as it stands; calls go as before");
+        };
+        self.past = Some(past);
         self.publish(snapshot);
         for change in &changes {
             log(change);
@@ -173,15 +227,21 @@ impl Steward {
     /// Publishes that former owners are forgotten, once their time is over.
     fn forget(&mut self) {
         let current = self.publisher.current();
-        if current.roster().has_earlier() && self.past.over().is_none_or(|over| over <= Instant::now()) {
+        if current.roster().has_earlier()
+            && self.past.as_ref().and_then(Past::over).is_none_or(|over| over <= Instant::now())
+        {
             self.publish(current.without_earlier());
         }
     }
 
     fn publish(&mut self, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
-        self.publisher.publish(snapshot.clone());
-        let members = self.pool.members().cloned().collect();
+        self.publisher.publish(snapshot);
+        self.show();
+    }
+
+    fn show(&self) {
+        let (members, snapshot) = (self.pool.members().cloned().collect(), self.publisher.current());
         self.state.send_replace(PoolState { members, snapshot });
     }
 
@@ -201,9 +261,9 @@ fn renewed(current: &Snapshot, plan: &RosterPlan, past: &mut Past, now: Instant)
     Some(current.with_roster(roster, plan.transports()))
 }
 
-fn log(change: &Change) {
+fn log(change: &StandingChange) {
     let label = |standing: Option<Standing>| standing.map_or("none", Standing::label);
-    let Change { name, from, to, why, .. } = change;
+    let StandingChange { name, from, to, why, .. } = change;
     let (from, to) = (label(*from), label(*to));
     match change.to {
         Some(Standing::Down) => tracing::warn!(name, from, to, why, "a backend's standing has changed"),
@@ -219,9 +279,7 @@ mod tests {
     use crate::control::block_on;
     use crate::control::pool::member::Word;
     use crate::control::pool::{MemberSpec, NoSuchMember, PoolPolicy};
-    use crate::proxy::keys::Keys;
     use crate::proxy::publication::Publication;
-    use crate::proxy::snapshot::Policy;
     use crate::sip::Transport;
 
     fn spec(name: &str, port: u16) -> MemberSpec {
@@ -255,9 +313,18 @@ mod tests {
             assert_eq!(state.borrow_and_update().members[0].word, Word::Draining);
             let unknown = handle.change(|pool, now| pool.set_word("z", Word::Draining, now)).await;
             assert_eq!(unknown, Ok(Err(NoSuchMember)));
-            assert!(!state.has_changed().unwrap());
+            assert_eq!(state.borrow_and_update().members.len(), 2);
             handle.change(|pool, now| pool.add(&"hand".into(), spec("c", 3), now)).await.unwrap().unwrap();
             assert_eq!(owners(&publication).iter().map(|(_, share)| *share).collect::<Vec<_>>(), [0.0, 0.5, 0.5]);
+            let keys = Keys::derive(b"another secret for tests").unwrap();
+            let policy = Policy { record_route: true, ..Policy::default() };
+            handle.set_rules(Rules { keys, policy }).await.unwrap();
+            let snapshot = publication.current();
+            assert!(
+                snapshot.policy().record_route && snapshot.roster().has_earlier(),
+                "other places, and the ones before"
+            );
+            assert_eq!(owners(&publication)[0].1, 0.0, "it drains by any rules");
             drop(handle);
             steering.await.unwrap();
         })

@@ -168,6 +168,11 @@ impl Snapshot {
         Snapshot { listeners, roster, keys, policy, latency: *latency, backend_transports: transports }
     }
 
+    /// The same by other keys and another policy. Where the key that places calls is another, it needs another roster too.
+    pub fn with_rules(&self, keys: Keys, policy: Policy) -> Self {
+        Snapshot { keys, policy, ..self.clone() }
+    }
+
     /// The same, with the former owners of the key space forgotten.
     pub fn without_earlier(&self) -> Self {
         Snapshot { roster: self.roster.clone().with_earlier(None), ..self.clone() }

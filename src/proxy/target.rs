@@ -260,7 +260,7 @@ fn inward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stoppe
 /// the CANCEL is absorbed.
 fn earlier_owner(request: &Request<'_>, hash: u64) -> Option<BackendIndex> {
     let belongs = matches!(request.method, Method::Cancel | Method::Ack);
-    request.snapshot.roster().earlier_owner(hash).filter(|_| belongs)
+    if belongs { request.snapshot.roster().earlier_owner(hash) } else { None }
 }
 
 /// The pool's member that a URI names, by its address or its configured host.

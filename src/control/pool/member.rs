@@ -146,8 +146,8 @@ impl Member {
         self.health = health;
     }
 
-    /// It need not start slowly.
-    pub(super) fn is_warm(&mut self) {
+    /// Gives it its whole weight at once.
+    pub(super) fn warm_up(&mut self) {
         self.risen = None;
     }
 

@@ -10,7 +10,7 @@ use crate::balance::standing::{Part, Standing};
 use crate::sip::Transport;
 
 use super::member::Member;
-use super::{Change, MemberSpec, PoolPolicy};
+use super::{MemberSpec, PoolPolicy, StandingChange};
 
 /// All members at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,13 +64,13 @@ impl RosterPlan {
     }
 
     /// Whose standing has changed since an earlier plan.
-    pub(super) fn changes_since(&self, earlier: Option<&RosterPlan>) -> Vec<Change> {
+    pub(super) fn changes_since(&self, earlier: Option<&RosterPlan>) -> Vec<StandingChange> {
         let Some(earlier) = earlier else { return Vec::new() };
         let find = |plan: &RosterPlan, name: &str| {
             let place = plan.members.binary_search_by(|planned| planned.spec.backend.name.as_str().cmp(name)).ok()?;
             plan.members.get(place).map(|planned| planned.part)
         };
-        let change = |planned: &Planned, from: Option<Standing>, to: Option<Standing>, why| Change {
+        let change = |planned: &Planned, from: Option<Standing>, to: Option<Standing>, why| StandingChange {
             name: planned.spec.backend.name.clone(),
             slot: planned.part.slot,
             from,

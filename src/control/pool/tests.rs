@@ -130,6 +130,8 @@ fn one_that_was_removed_drains_and_is_gone_after_its_time_unless_it_comes_back()
     let standings: Vec<_> = scene.parts().into_iter().map(|part| part.1).collect();
     assert_eq!(standings, [Standing::Draining, Standing::Up, Standing::Draining, Standing::Up]);
     assert_eq!(scene.pool.set_word("a", Word::Enabled, scene.now), Err(NoSuchMember), "it is no member any more");
+    scene.health("a", Health::Dead);
+    assert_eq!(scene.parts()[0].1, Standing::Down, "nothing is left that it could keep");
     scene.pool.add(&"hand".into(), spec("c", 3, 2), scene.now).unwrap();
     scene.now = scene.pool.due(scene.now).unwrap();
     let names: Vec<_> = scene.parts().into_iter().map(|part| (part.0, part.1)).collect();
@@ -171,7 +173,7 @@ fn changes_of_standing_are_told_once() {
     assert!(scene.pool.plan(scene.now).unwrap().1.is_empty());
     scene.health("b", Health::Dead);
     let (_, changes) = scene.pool.plan(scene.now).unwrap();
-    let told = |change: &Change| (change.name.clone(), change.from, change.to, change.why);
+    let told = |change: &StandingChange| (change.name.clone(), change.from, change.to, change.why);
     let died = ("b".to_owned(), Some(Standing::Up), Some(Standing::Down), "it does not answer");
     assert_eq!(changes.iter().map(told).collect::<Vec<_>>(), [died]);
     scene.health("b", Health::Dead);

@@ -14,14 +14,15 @@ use tokio::time::timeout;
 /// What keeps a flow open and says nothing (RFC 5626 §4.4.1): no proxy answers it over UDP.
 const NOTHING: &[u8] = b"\r\n\r\n";
 
-/// Whether that port is known to be closed, within that time. Anything else tells nothing.
-pub async fn is_closed(to: SocketAddr, patience: Duration) -> bool {
-    timeout(patience, refusal(to)).await.is_ok_and(|refused| refused.is_ok_and(|refused| refused))
+/// Whether that port is known to be closed, within that time; asked from that address, if it is one of this machine's. Anything
+/// else tells nothing.
+pub async fn is_closed(from: Option<IpAddr>, to: SocketAddr, patience: Duration) -> bool {
+    timeout(patience, refusal(from, to)).await.is_ok_and(|refused| refused.is_ok_and(|refused| refused))
 }
 
-async fn refusal(to: SocketAddr) -> io::Result<bool> {
+async fn refusal(from: Option<IpAddr>, to: SocketAddr) -> io::Result<bool> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind((from.unwrap_or(any), 0)).await?;
     socket.connect(to).await?;
     socket.send(NOTHING).await?;
     let heard = socket.recv(&mut [0; 16]).await;
@@ -39,7 +40,8 @@ mod tests {
         let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let patience = Duration::from_millis(200);
         let told = block_on(false, async {
-            (is_closed(gone, patience).await, is_closed(open.local_addr().unwrap(), patience).await)
+            let from = Some(gone.ip());
+            (is_closed(from, gone, patience).await, is_closed(None, open.local_addr().unwrap(), patience).await)
         });
         assert_eq!(told.unwrap(), (true, false));
     }

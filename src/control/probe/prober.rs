@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,9 @@ use crate::proxy::probe::exchange::{Outcome, ProbeExchange, Question};
 use crate::proxy::token::probe::ProbeMark;
 use crate::sip::Transport;
 
+use crate::control::pool::LivingPool;
 use crate::control::pool::member::Health;
-use crate::control::steward::{PoolHandle, PoolState};
+use crate::control::steward::{Ended, PoolHandle, PoolState};
 
 use super::{Finding, Numbers, ProbePolicy, Step, Watch, knock};
 
@@ -40,13 +41,14 @@ pub struct Prober {
     knocks: JoinSet<(u32, bool)>,
     /// Which shard asks next.
     turn: usize,
-    /// When signs of life were last looked for, and are next.
+    /// When signs of life were last looked for.
     looked: Instant,
     hasher: RandomState,
     draws: u64,
     /// Whether answers to others of the fleet have come here, which the operator must know of.
     is_shared: bool,
     begun: Instant,
+    reports: watch::Sender<Arc<[ProbeReport]>>,
 }
 
 struct Asked {
@@ -54,8 +56,33 @@ struct Asked {
     transport: Transport,
     slot: BackendSlot,
     watch: Watch,
+    /// How it is, as the pool was told.
+    told: Health,
     /// How many responses of its had been verified at the last look.
     heard: u64,
+    last: Option<LastProbe>,
+}
+
+/// What is known of a member by probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// The member.
+    pub name: String,
+    /// How it is.
+    pub health: Health,
+    /// The last probe that told anything.
+    pub last: Option<LastProbe>,
+}
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastProbe {
+    /// What was found.
+    pub finding: Finding,
+    /// When.
+    pub at: Instant,
+    /// How long the answer took; `None` where there was none.
+    pub took: Option<Duration>,
 }
 
 /// What the prober works with besides the pool.
@@ -116,8 +143,14 @@ impl Prober {
             draws: hasher.hash_one(process),
             is_shared: false,
             begun: Instant::now(),
+            reports: watch::Sender::new(Arc::from([])),
             hasher,
         }
+    }
+
+    /// What is known of the members by probes, as of the last look for signs of life.
+    pub fn reports(&self) -> watch::Receiver<Arc<[ProbeReport]>> {
+        self.reports.subscribe()
     }
 
     /// Asks until the pool is steered no more.
@@ -157,9 +190,10 @@ impl Prober {
             let asked = asked.unwrap_or_else(|| {
                 let draw = self.draw();
                 let watch = Watch::new(member.health, self.numbers, &self.policy, draw, Instant::now());
-                Asked { name, transport, slot: member.slot, watch, heard: self.heard(member.slot) }
+                let (slot, heard) = (member.slot, self.heard(member.slot));
+                Asked { name, transport, slot, watch, told: member.health, heard, last: None }
             });
-            self.asked.insert(id, Asked { slot: member.slot, ..asked });
+            self.asked.insert(id, Asked { slot: member.slot, told: member.health, ..asked });
         }
     }
 
@@ -179,10 +213,12 @@ impl Prober {
             let Some(finding) = finding else { continue };
             if numbers.has(number) {
                 cells.probe(asked.slot, counted_as(finding));
+                if let Some(since) = asked.watch.waits_since(number) {
+                    asked.last = Some(LastProbe { finding, at: now, took: Some(now.saturating_duration_since(since)) });
+                }
                 asked.watch.on_finding(number, finding, policy, draw);
             } else {
-                // Another member of the fleet asked, and the answer came here.
-                // Not one to those of a process that was here before.
+                // Another member of the fleet asked, and the answer came here; or at first, the process that was here before.
                 let is_news = now > *begun + policy.interval * 2 && !std::mem::replace(is_shared, true);
                 if is_news {
                     tracing::warn!(
@@ -201,6 +237,7 @@ impl Prober {
         let (Some((id, true)), draw, now) = (knocked, self.draw(), Instant::now()) else { return };
         if let Some(asked) = self.asked.get_mut(&id) {
             self.cells.probe(asked.slot, ProbeOutcome::Refused);
+            asked.last = Some(LastProbe { finding: Finding::Absent, at: now, took: None });
             asked.watch.on_absence(&self.policy, draw, now);
         }
     }
@@ -220,6 +257,11 @@ impl Prober {
                 asked.watch.on_sign_of_life(since, &self.policy, draw);
             }
         }
+        let report =
+            |asked: &Asked| ProbeReport { name: asked.name.clone(), health: asked.watch.health(), last: asked.last };
+        if self.reports.receiver_count() > 0 {
+            self.reports.send_replace(members.values().map(report).collect());
+        }
         self.asked = members;
     }
 
@@ -230,7 +272,10 @@ impl Prober {
             let draw = self.draw();
             match asked.watch.on_time(&self.policy, draw, now) {
                 Some(Step::Ask { number, is_doubtful }) => self.ask(*id, asked, number, is_doubtful),
-                Some(Step::TimedOut) => self.cells.probe(asked.slot, ProbeOutcome::Unanswered),
+                Some(Step::TimedOut) => {
+                    asked.last = Some(LastProbe { finding: Finding::Failing, at: now, took: None });
+                    self.cells.probe(asked.slot, ProbeOutcome::Unanswered);
+                }
                 None => {}
             }
         }
@@ -249,7 +294,9 @@ impl Prober {
             return asked.watch.on_finding(number, Finding::Unknown, &self.policy, draw);
         };
         if is_doubtful && asked.transport == Transport::Udp {
-            self.knock(id, hop.to);
+            let listener = snapshot.listeners().get(hop.listener.get());
+            let from = listener.map(|listener| listener.address.ip());
+            self.knock(id, from, hop.to);
         }
         if self.exchange.ask(shard, Question { hop, bytes: text.into_bytes() }) {
             (self.wake)(shard);
@@ -258,29 +305,24 @@ impl Prober {
         }
     }
 
-    fn knock(&mut self, id: u32, to: SocketAddr) {
+    fn knock(&mut self, id: u32, from: Option<IpAddr>, to: SocketAddr) {
         if self.knocks.len() < KNOCKS_MAX {
             let patience = self.policy.patience();
-            self.knocks.spawn(async move { (id, knock::is_closed(to, patience).await) });
+            self.knocks.spawn(async move { (id, knock::is_closed(from, to, patience).await) });
         }
     }
 
     /// Says whose health has changed.
-    async fn tell(&mut self) -> Result<(), crate::control::steward::Ended> {
-        let state = self.state.borrow().clone();
-        let differs = |name: &String, health: Health| {
-            let place = state.members.binary_search_by(|member| member.spec.backend.name.cmp(name)).ok();
-            place.is_some_and(|place| state.members[place].health != health)
-        };
-        let healths = self.asked.values().map(|asked| (&asked.name, asked.watch.health()));
-        let changed: Vec<(String, Health)> = healths
-            .filter(|(name, health)| differs(name, *health))
-            .map(|(name, health)| (name.clone(), health))
-            .collect();
+    async fn tell(&mut self) -> Result<(), Ended> {
+        let mut changed = Vec::new();
+        for asked in self.asked.values_mut().filter(|asked| asked.watch.health() != asked.told) {
+            asked.told = asked.watch.health();
+            changed.push((asked.name.clone(), asked.told));
+        }
         if changed.is_empty() {
             return Ok(());
         }
-        let change = move |pool: &mut crate::control::pool::LivingPool, now| {
+        let change = move |pool: &mut LivingPool, now| {
             for (name, health) in &changed {
                 // One that has gone meanwhile needs no health.
                 let _ = pool.set_health(name, *health, now);
