@@ -11,7 +11,7 @@ use crate::sip::scan::Head;
 use crate::sip::start_line::{Method, StartLine};
 use crate::sip::via::Via;
 
-use super::response::{self, Answered};
+use super::response::{WayBack, delete_own_via, top_via, values_below, way_back};
 use super::verdict::{Decision, MessageKind, Verdict};
 use super::{Scratch, View, branch};
 
@@ -25,7 +25,9 @@ pub fn bounce(view: View<'_>, forwarded: &[u8], status: Status, scratch: &mut Sc
     if method == Method::Ack {
         return None;
     }
-    let Answered { own, below, hop, is_doubled } = response::way_back(view.snapshot, forwarded, head).ok()?;
+    let own = top_via(forwarded, head)?;
+    let below = Via::parse(forwarded, values_below(head, &own)?)?;
+    let WayBack { hop, is_doubled } = way_back(view.snapshot, forwarded, head, &own, &below).ok()?;
     if is_doubled {
         return None;
     }
@@ -53,5 +55,5 @@ fn write(
         headers: "",
     };
     reply.write_unstamped(head, draft)?;
-    response::delete_own_via(head, own, draft)
+    delete_own_via(head, own, draft)
 }

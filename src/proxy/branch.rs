@@ -29,12 +29,12 @@ const TAG_PREFIX: [u8; 2] = *b"vd";
 /// a non-2xx has one where its INVITE had none, and backends match it by the branch (§17.2.3).
 pub fn of_request(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &[u8]) -> Branch {
     if via.rfc3261_branch(message).is_some() {
-        return signed(Branch::new(), over_via(key, message, head, via).finish_quick());
+        return signed(Branch::new(), over_via(&mut key.over_fields(), message, head, via).finish_quick());
     }
     let mut branch = Branch::new();
     let uri_hash = key.over_fields().field(b"uri").field(uri).finish() as u32;
     push_base64(&mut branch, &uri_hash.to_be_bytes());
-    let signature = over_rfc2543(key, message, head, via, &branch).finish_quick();
+    let signature = over_rfc2543(&mut key.over_fields(), message, head, via, &branch).finish_quick();
     signed(branch, signature)
 }
 
@@ -42,11 +42,11 @@ pub fn of_request(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &[u8])
 /// `message` is; `below` is the Via below ours.
 pub fn verifies(key: &Key, message: &[u8], head: &Head, below: &Via, branch: &[u8]) -> bool {
     if below.rfc3261_branch(message).is_some() {
-        let expected = signed(Branch::new(), over_via(key, message, head, below).finish_quick());
+        let expected = signed(Branch::new(), over_via(&mut key.over_fields(), message, head, below).finish_quick());
         return branch == expected.as_slice();
     }
     let Some(Ok(uri)) = branch.get(..URI_CHARS).map(Branch::try_from) else { return false };
-    let signature = over_rfc2543(key, message, head, below, &uri).finish_quick();
+    let signature = over_rfc2543(&mut key.over_fields(), message, head, below, &uri).finish_quick();
     branch == signed(uri, signature).as_slice()
 }
 
@@ -55,7 +55,7 @@ pub fn verifies(key: &Key, message: &[u8], head: &Head, below: &Via, branch: &[u
 pub fn own_tag(key: &Key, message: &[u8], head: &Head, via: &Via) -> Tag {
     let mut tag = Tag::new();
     tag.extend(TAG_PREFIX);
-    let signature = over_via(key, message, head, via).field(from_tag(message, head)).finish();
+    let signature = over_via(&mut key.over_fields(), message, head, via).field(from_tag(message, head)).finish();
     push_base64(&mut tag, &signature.to_be_bytes());
     tag
 }
@@ -65,17 +65,24 @@ pub fn may_be_own_tag(tag: &[u8]) -> bool {
     tag.len() == TAG_PREFIX.len() + SIGNATURE_CHARS && tag.starts_with(&TAG_PREFIX)
 }
 
-fn over_via(key: &Key, message: &[u8], head: &Head, via: &Via) -> FieldHasher {
-    key.over_fields()
+/// Takes in what of a Via and its message stays the same over a transaction.
+fn over_via<'h>(hasher: &'h mut FieldHasher, message: &[u8], head: &Head, via: &Via) -> &'h mut FieldHasher {
+    hasher
         .field_in_small_letters(via.host.of(message))
         .number(u64::from(via.port_or_default()))
         .field(via.branch.map_or(&[], |branch| branch.of(message)))
         .field(head.first(HeaderName::CallId).map_or(&[], |field| field.value.of(message)))
 }
 
-fn over_rfc2543(key: &Key, message: &[u8], head: &Head, via: &Via, uri: &[u8]) -> FieldHasher {
+fn over_rfc2543<'h>(
+    hasher: &'h mut FieldHasher,
+    message: &[u8],
+    head: &Head,
+    via: &Via,
+    uri: &[u8],
+) -> &'h mut FieldHasher {
     let cseq = head.first(HeaderName::CSeq).and_then(|field| parse_cseq(message, field.value));
-    over_via(key, message, head, via)
+    over_via(hasher, message, head, via)
         .field(from_tag(message, head))
         .number(cseq.map_or(u64::MAX, |cseq| u64::from(cseq.number)))
         .field(uri)

@@ -15,7 +15,7 @@ use crate::sip::via::Via;
 use super::inbound::{Inbound, Side};
 use super::keys::SigningKeys;
 use super::names::Names;
-use super::names::name::Wanted;
+use super::response::top_via;
 use super::routing::Routing;
 use super::snapshot::Snapshot;
 use super::target::{self, Stopped};
@@ -41,6 +41,8 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     /// The Request-URI.
     pub(super) uri: Span,
+    /// The same taken apart, where it can be read.
+    pub(super) parsed_uri: Option<&'a Uri>,
     /// The backend that it goes to besides its key's owner, where this is about that one.
     pub(super) second_to: Option<BackendIndex>,
 }
@@ -63,36 +65,18 @@ pub(super) fn decide(
         return decided(Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))));
     };
     let sent_by = via.sent_by_ip(inbound.bytes);
-    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, second_to };
+    let parsed_uri = Uri::parse(inbound.bytes, uri);
+    let parsed_uri = parsed_uri.as_ref();
+    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, parsed_uri, second_to };
     if method == Method::Ack && request.has_own_tag() {
         return decided(Verdict::Absorb(AbsorbReason::AckToOwnAnswer));
     }
-    let validated = validate::request(inbound.bytes, head, method, name, uri);
+    let validated = validate::request(inbound.bytes, head, method, name, parsed_uri);
     let valid = match &validated {
         Ok(valid) => valid,
         Err(refusal) => return decided(request.refuse(refusal, draft)),
     };
-    let mut routing = Routing::new(&valid.uri);
-    if let Err(refusal) = routing.preprocess(&request) {
-        return decided(request.refuse(&refusal, draft));
-    }
-    let mut decision = decided(Verdict::Drop(DropReason::NameBeingResolved));
-    decision.rejected = routing.rejected;
-    let mut reason = None;
-    match request.route(valid, &routing, &mut reason, draft) {
-        Ok((verdict, named, second)) => (decision.verdict, decision.named, decision.second) = (verdict, named, second),
-        Err(Stopped::Refused(refusal)) => decision.verdict = request.refuse(&refusal, draft),
-        Err(Stopped::Unresolved(name)) => {
-            decision.named = Some(name);
-            // Over UDP it is sent again, and by then the name is resolved; over a stream nobody sends it again.
-            if inbound.connection.is_some() {
-                let refusal = Refusal::because(Status::ServiceUnavailable, "Next Hop Is Being Resolved");
-                decision.verdict = request.refuse(&refusal, draft);
-            }
-        }
-    }
-    decision.trace = Some(routing.trace(reason));
-    decision
+    request.decide(valid, draft)
 }
 
 /// Decides about a request whose first line is wrong: it is refused, where it can be.
@@ -137,8 +121,9 @@ fn refuse_unread(
     let Some(via) = &top_via(inbound.bytes, head) else {
         return Verdict::Drop(DropReason::Malformed(refusal.fault.unwrap_or(Fault::Header(HeaderName::Via))));
     };
-    let (side, uri, sent_by, second_to) = (Side::Client, Span::default(), None, None);
-    Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, second_to }.refuse(refusal, draft)
+    let (side, uri, sent_by, parsed_uri, second_to) = (Side::Client, Span::default(), None, None, None);
+    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, parsed_uri, second_to };
+    request.refuse(refusal, draft)
 }
 
 /// The next hop's address family has no listener. Not 503: Viaduct is well, and other requests pass.
@@ -153,20 +138,45 @@ fn bare_line_feed() -> Refusal {
     Refusal { fault: Some(Fault::NoEndOfHead), ..refusal }
 }
 
-fn top_via(message: &[u8], head: &Head) -> Option<Via> {
-    Via::parse(message, head.first(HeaderName::Via)?.value)
-}
-
 impl<'a> Request<'a> {
-    /// Finds the target, by what `reason` tells, and writes the outgoing request. Gives the name too that it was found by, and
-    /// the other backend that it goes to.
+    /// Decides about a valid request. The decision is filled in step by step, not put together from the steps' results, for the same
+    /// reason as above.
+    fn decide(&self, valid: &Valid<'_>, draft: &mut Draft) -> Decision {
+        let unresolved = Verdict::Drop(DropReason::NameBeingResolved);
+        let mut decision = Decision::new(MessageKind::Request(self.method), self.side, unresolved);
+        let mut routing = Routing::new(valid.uri);
+        if let Err(refusal) = routing.preprocess(self) {
+            decision.verdict = self.refuse(&refusal, draft);
+            return decision;
+        }
+        decision.rejected = routing.rejected;
+        let mut reason = None;
+        match self.route(valid, &routing, &mut reason, &mut decision, draft) {
+            Ok(()) => {}
+            Err(Stopped::Refused(refusal)) => decision.verdict = self.refuse(&refusal, draft),
+            Err(Stopped::Unresolved(name)) => {
+                decision.named = Some(name);
+                // Over UDP it is sent again, and by then the name is resolved; over a stream nobody sends it again.
+                if self.inbound.connection.is_some() {
+                    let refusal = Refusal::because(Status::ServiceUnavailable, "Next Hop Is Being Resolved");
+                    decision.verdict = self.refuse(&refusal, draft);
+                }
+            }
+        }
+        decision.trace = Some(routing.trace(reason));
+        decision
+    }
+
+    /// Finds the target, by what `reason` tells, and writes the outgoing request. Notes the name too that it was found by,
+    /// and the other backend that it goes to.
     fn route(
         &self,
-        valid: &Valid,
+        valid: &Valid<'_>,
         routing: &Routing<'_>,
         reason: &mut Option<Reason>,
+        decision: &mut Decision,
         draft: &mut Draft,
-    ) -> Result<(Verdict, Option<Wanted>, Option<BackendIndex>), Stopped> {
+    ) -> Result<(), Stopped> {
         let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(routing.uri());
         if for_us && self.method == Method::Options {
             return Err(self.own_health().into());
@@ -189,11 +199,12 @@ impl<'a> Request<'a> {
         }
         let connection = target.flow.and_then(|flow| flow.connection);
         let hop = NextHop { listener, to: target.to, from, connection, reconnect: target.reconnect };
-        let verdict = match rewrite::write(self, valid, routing, target, &hop, draft) {
+        (decision.named, decision.second) = (target.named, target.second);
+        decision.verdict = match rewrite::write(self, valid, routing, target, &hop, draft) {
             Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
         };
-        Ok((verdict, target.named, target.second))
+        Ok(())
     }
 
     /// What a neighbour is told that asks whether we carry calls: 503 where there is no backend to carry them to, so that it

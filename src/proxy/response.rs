@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
 use crate::sip::header::HeaderName;
-use crate::sip::scan::{Field, Head};
+use crate::sip::scan::Head;
 use crate::sip::via::{MAGIC_COOKIE, Via};
 
 use super::branch;
@@ -19,6 +19,8 @@ use super::validate::message_end;
 use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, Verdict};
 
 /// Decides about a response with a well-formed first line, and tells how long its backend took where a stamp says so.
+///
+/// Vias are borrowed from where they were read, not moved, as in a request's decision.
 pub(super) fn decide(
     snapshot: &Snapshot,
     inbound: &Inbound<'_>,
@@ -27,69 +29,85 @@ pub(super) fn decide(
     status: u16,
     draft: &mut Draft,
 ) -> (Verdict, Option<Sample>) {
-    match route(snapshot, inbound, head, draft) {
-        Ok((_, own, true)) if status / 100 != 2 => {
+    let own = top_via(inbound.bytes, head);
+    match route(snapshot, inbound, head, own.as_ref(), draft) {
+        Ok((WayBack { is_doubled: true, .. }, own)) if status / 100 != 2 => {
             let verdict = Verdict::Absorb(AbsorbReason::DoubledAnswer);
-            (verdict, latency::sample(snapshot, inbound, side, head, &own, status))
+            (verdict, latency::sample(snapshot, inbound, side, head, own, status))
         }
-        Ok((hop, own, _)) => {
+        Ok((WayBack { hop, .. }, own)) => {
             let verdict = Verdict::Forward { hop, to: snapshot.side_of(hop.to), backend: None };
-            (verdict, latency::sample(snapshot, inbound, side, head, &own, status))
+            (verdict, latency::sample(snapshot, inbound, side, head, own, status))
         }
         Err(reason) => (Verdict::Drop(reason), None),
     }
 }
 
-/// The next hop; our Via, which has been verified; and whether the request went to two backends. Where it did, only the one that
-/// has its INVITE answers the CANCEL 2xx: the other answers 481, or whatever comes of passing it on (§16.10), and that must
-/// not end the client's transaction.
-fn route(
+/// The way back, and our Via, `own`, which has been verified. Where the request went to two backends, only the one that has its
+/// INVITE answers the CANCEL 2xx: the other answers 481, or whatever comes of passing it on (§16.10), and that must not end the
+/// client's transaction.
+fn route<'a>(
     snapshot: &Snapshot,
     inbound: &Inbound<'_>,
     head: &Head,
+    own: Option<&'a Via>,
     draft: &mut Draft,
-) -> Result<(NextHop, Via, bool), DropReason> {
+) -> Result<(WayBack, &'a Via), DropReason> {
     let message = inbound.bytes;
     let malformed = |name| DropReason::Malformed(Fault::Header(name));
     if let Some(name) = head.repeated() {
         return Err(DropReason::Malformed(Fault::Repeated(name)));
     }
     let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
-    let Answered { own, hop, is_doubled, .. } = way_back(snapshot, message, head)?;
-    if head.has_bare_line_feed() && snapshot.is_stream(hop.listener) {
+    let own = own.ok_or(malformed(HeaderName::Via))?;
+    let below = Via::parse(message, values_below(head, own).ok_or(DropReason::ResponseExhausted)?);
+    let below = below.as_ref().ok_or(malformed(HeaderName::Via))?;
+    let way_back = way_back(snapshot, message, head, own, below)?;
+    if head.has_bare_line_feed() && snapshot.is_stream(way_back.hop.listener) {
         return Err(DropReason::Malformed(Fault::NoEndOfHead));
     }
     draft
         .keep(Span { start: head.message_start, end })
-        .and_then(|()| delete_own_via(head, &own, draft))
-        .and_then(|()| rewrite::write_content_length(snapshot, head, &hop, end, draft))
+        .and_then(|()| delete_own_via(head, own, draft))
+        .and_then(|()| rewrite::write_content_length(snapshot, head, &way_back.hop, end, draft))
         .map_err(|DraftFull| DropReason::DraftFull)?;
-    Ok((hop, own, is_doubled))
+    Ok((way_back, own))
 }
 
 /// The way back of a request that Viaduct forwarded.
-pub(super) struct Answered {
-    /// Our Via, which has been verified.
-    pub(super) own: Via,
-    /// The one below it.
-    pub(super) below: Via,
+pub(super) struct WayBack {
     /// Where the response goes.
     pub(super) hop: NextHop,
     /// Whether the request went to two backends.
     pub(super) is_doubled: bool,
 }
 
-/// Reads our Via and the one below it, and where they lead.
-pub(super) fn way_back(snapshot: &Snapshot, message: &[u8], head: &Head) -> Result<Answered, DropReason> {
-    let malformed = DropReason::Malformed(Fault::Header(HeaderName::Via));
-    let field = head.first(HeaderName::Via).ok_or(malformed)?;
-    let own = Via::parse(message, field.value).ok_or(malformed)?;
-    let below = via_below(message, head, field, &own)?;
-    let path = verify(snapshot, message, head, &own, &below).ok_or(DropReason::ResponseUnverified)?;
+/// The topmost Via; `None` where there is none or it cannot be read.
+#[inline]
+pub(super) fn top_via(message: &[u8], head: &Head) -> Option<Via> {
+    Via::parse(message, head.first(HeaderName::Via)?.value)
+}
+
+/// Where the Via below the topmost, `own`, stands: behind its comma, or in the next Via header.
+pub(super) fn values_below(head: &Head, own: &Via) -> Option<Span> {
+    let mut fields = head.all(HeaderName::Via).map(|field| field.value);
+    let top = fields.next()?;
+    own.next.map_or_else(|| fields.next(), |start| Some(Span { start, end: top.end }))
+}
+
+/// Where a request that Viaduct forwarded came from: by our Via in it, `own`, which is verified, and the one below it.
+pub(super) fn way_back(
+    snapshot: &Snapshot,
+    message: &[u8],
+    head: &Head,
+    own: &Via,
+    below: &Via,
+) -> Result<WayBack, DropReason> {
     let to = below.stamped_address(message).ok_or(DropReason::ResponseUnverified)?;
-    let reconnect = path.connection.and_then(|_| reconnect_to(snapshot.listener(path.listener)?, message, &below, to));
+    let path = verify(snapshot, message, head, own, below, to).ok_or(DropReason::ResponseUnverified)?;
+    let reconnect = path.connection.and_then(|_| reconnect_to(snapshot.listener(path.listener)?, message, below, to));
     let hop = NextHop { listener: path.listener, to, from: path.local, connection: path.connection, reconnect };
-    Ok(Answered { own, below, hop, is_doubled: path.is_doubled })
+    Ok(WayBack { hop, is_doubled: path.is_doubled })
 }
 
 /// Where a response may go whose connection is gone (§18.2.2): to the port in sent-by, unless the sender was behind address
@@ -109,21 +127,17 @@ pub(super) fn delete_own_via(head: &Head, own: &Via, draft: &mut Draft) -> Resul
     }
 }
 
-/// The Via below the topmost: behind its comma, or in the next Via header.
-fn via_below(message: &[u8], head: &Head, top: &Field, own: &Via) -> Result<Via, DropReason> {
-    let values = match own.next {
-        Some(start) => Some(Span { start, end: top.value.end }),
-        None => head.all(HeaderName::Via).nth(1).map(|field| field.value),
-    };
-    let values = values.ok_or(DropReason::ResponseExhausted)?;
-    Via::parse(message, values).ok_or(DropReason::Malformed(Fault::Header(HeaderName::Via)))
-}
-
-/// Whether the topmost Via is ours, on a response to a request that we forwarded, that goes back where that came from.
-fn verify(snapshot: &Snapshot, message: &[u8], head: &Head, own: &Via, below: &Via) -> Option<ReturnPath> {
+/// Whether the topmost Via is ours, on a response to a request that we forwarded, and `to` is where that came from.
+fn verify(
+    snapshot: &Snapshot,
+    message: &[u8],
+    head: &Head,
+    own: &Via,
+    below: &Via,
+    to: SocketAddr,
+) -> Option<ReturnPath> {
     let token = own.own?.of(message);
     let branch = &own.rfc3261_branch(message)?[MAGIC_COOKIE.len()..];
-    let to = below.stamped_address(message)?;
     let path = snapshot.keys().find(|keys| {
         let path = ReturnPath::verify(&keys.path, token, branch, to)?;
         branch::verifies(&keys.branch, message, head, below, branch).then_some(path)

@@ -32,7 +32,7 @@ const DEFAULT_MAX_FORWARDS: &[u8] = b"Max-Forwards: 70\r\n";
 /// Writes the outgoing request.
 pub(super) fn write(
     request: &Request<'_>,
-    valid: &Valid,
+    valid: &Valid<'_>,
     routing: &Routing<'_>,
     target: &Target,
     hop: &NextHop,
@@ -214,6 +214,6 @@ fn first_of(request: &Request<'_>, name: HeaderName) -> Span {
 impl Request<'_> {
     /// Whether the request asks for a secure way to its target (§16.6 item 4).
     fn has_sips(&self) -> bool {
-        crate::sip::uri::Uri::parse(self.inbound.bytes, self.uri).is_some_and(|uri| uri.scheme == Scheme::Sips)
+        self.parsed_uri.is_some_and(|uri| uri.scheme == Scheme::Sips)
     }
 }

@@ -11,8 +11,8 @@ use crate::sip::uri::{Scheme, Uri};
 use super::verdict::Fault;
 
 /// A request that may be forwarded.
-pub(super) struct Valid {
-    pub(super) uri: Uri,
+pub(super) struct Valid<'a> {
+    pub(super) uri: &'a Uri,
     pub(super) max_forwards: Option<MaxForwards>,
     /// Where the message ends: what follows its body in the datagram is not part of it (§18.3).
     pub(super) end: u32,
@@ -61,8 +61,14 @@ pub(super) fn message_end(message: &[u8], head: &Head) -> Option<u32> {
     Some(head.body_start + length)
 }
 
-/// Validates a request whose topmost Via has been read.
-pub(super) fn request(message: &[u8], head: &Head, method: Method, name: Span, uri: Span) -> Result<Valid, Refusal> {
+/// Validates a request whose topmost Via has been read, and whose Request-URI is `uri`, if it can be read.
+pub(super) fn request<'a>(
+    message: &[u8],
+    head: &Head,
+    method: Method,
+    name: Span,
+    uri: Option<&'a Uri>,
+) -> Result<Valid<'a>, Refusal> {
     let malformed = |name| Refusal::malformed(Fault::Header(name));
     if let Some(name) = head.repeated() {
         return Err(Refusal::malformed(Fault::Repeated(name)));
@@ -79,7 +85,7 @@ pub(super) fn request(message: &[u8], head: &Head, method: Method, name: Span, u
     }
     let max_forwards = max_forwards(message, head)?;
     let end = message_end(message, head).ok_or_else(|| malformed(HeaderName::ContentLength))?;
-    let uri = Uri::parse(message, uri).ok_or_else(|| Refusal::malformed(Fault::RequestUri))?;
+    let uri = uri.ok_or_else(|| Refusal::malformed(Fault::RequestUri))?;
     if uri.scheme == Scheme::Unknown {
         return Err(Refusal::new(Status::UnsupportedUriScheme));
     }

@@ -11,31 +11,32 @@ use arrayvec::ArrayVec;
 
 /// A number in decimal digits.
 pub fn decimal_text(number: u32) -> Decimal {
-    let mut digits = [0; 10];
-    let mut start = digits.len();
+    let mut digits = 0;
+    let mut len = 0;
     let mut rest = number;
     loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
+        digits = digits << 8 | u128::from(b'0' + (rest % 10) as u8);
+        len += 1;
         rest /= 10;
         if rest == 0 {
-            return Decimal { digits, start };
+            return Decimal { digits: digits.to_le_bytes(), len };
         }
     }
 }
 
-/// Decimal digits, right-aligned as they were made.
+/// Decimal digits. They are put together in a register and stored at once: what is stored byte by byte cannot be read together
+/// until it has reached the cache, and it is read at once, by who copies it.
 #[derive(Clone, Copy, Debug)]
 pub struct Decimal {
-    digits: [u8; 10],
-    start: usize,
+    digits: [u8; 16],
+    len: usize,
 }
 
 impl Deref for Decimal {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.digits.get(self.start..).unwrap_or_default()
+        self.digits.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -44,16 +45,13 @@ pub fn ip_text(ip: IpAddr) -> ArrayVec<u8, 45> {
     let mut text = ArrayVec::new();
     match ip {
         IpAddr::V4(ip) => {
-            // Four bytes each, whatever the octet's length: a copy of known length is one instruction.
-            let mut room = [0; 16];
-            let mut len = 0;
-            for octet in ip.octets() {
-                let (digits, octet_len) = OCTETS[usize::from(octet)];
-                room[len..len + 4].copy_from_slice(&digits);
-                len += usize::from(octet_len);
-            }
-            // Without the last dot; 15 bytes at the most, which fit.
-            let _ = text.try_extend_from_slice(&room[..len - 1]);
+            let [a, b, c, d] = ip.octets().map(|octet| OCTETS[usize::from(octet)]);
+            let (head, tail) = (a.followed_by(b), c.followed_by(d));
+            // Two octets with their dots fit a machine word.
+            let digits = u128::from(head.digits) | u128::from(tail.digits) << (8 * head.len);
+            // 16 bytes at the most, which fit; then without the last dot.
+            let _ = text.try_extend_from_slice(&digits.to_le_bytes());
+            text.truncate(head.len + tail.len - 1);
         }
         // The longest IPv6 address has 45 characters, so there is room.
         IpAddr::V6(ip) => drop(write!(text, "{ip}")),
@@ -61,28 +59,36 @@ pub fn ip_text(ip: IpAddr) -> ArrayVec<u8, 45> {
     text
 }
 
-/// Each octet in decimal digits with a dot behind it, and how many bytes that is.
-const OCTETS: [([u8; 4], u8); 256] = {
-    let mut octets = [([0; 4], 0); 256];
-    let mut octet = 0;
-    while octet < 256 {
-        let (hundreds, tens, ones) = (octet / 100, octet / 10 % 10, octet % 10);
-        let (text, len) = &mut octets[octet];
-        let digits = [hundreds, tens, ones];
-        let mut index = if hundreds > 0 {
-            0
-        } else if tens > 0 {
-            1
-        } else {
-            2
-        };
-        while index < 3 {
-            text[*len as usize] = b'0' + digits[index] as u8;
-            *len += 1;
-            index += 1;
+/// One or two octets in decimal digits, each with a dot behind it, the first character in the lowest byte.
+#[derive(Clone, Copy)]
+struct Octets {
+    digits: u64,
+    len: usize,
+}
+
+impl Octets {
+    const fn of(octet: u8) -> Self {
+        let mut octets = Octets { digits: b'.' as u64, len: 1 };
+        let mut rest = octet;
+        loop {
+            octets = Octets { digits: octets.digits << 8 | (b'0' + rest % 10) as u64, len: octets.len + 1 };
+            rest /= 10;
+            if rest == 0 {
+                return octets;
+            }
         }
-        text[*len as usize] = b'.';
-        *len += 1;
+    }
+
+    fn followed_by(self, next: Octets) -> Self {
+        Octets { digits: self.digits | next.digits << (8 * self.len), len: self.len + next.len }
+    }
+}
+
+static OCTETS: [Octets; 256] = {
+    let mut octets = [Octets::of(0); 256];
+    let mut octet = 0;
+    while octet < octets.len() {
+        octets[octet] = Octets::of(octet as u8);
         octet += 1;
     }
     octets

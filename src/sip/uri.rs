@@ -62,9 +62,13 @@ impl Uri {
         let user = take_user(&mut cursor);
         let host = cursor.host()?;
         let port = if cursor.take(b':') { Some(cursor.port()?) } else { None };
-        let ends = matches!(cursor.peek(), None | Some(b';' | b'?'));
-        let parameters = parameters(message, cursor);
-        ends.then_some(Uri { scheme, user, host, port, span, parameters })
+        match cursor.peek() {
+            None | Some(b';' | b'?') => {
+                let parameters = parameters(message, cursor);
+                Some(Uri { scheme, user, host, port, span, parameters })
+            }
+            _ => None,
+        }
     }
 
     /// The transport that it asks for (RFC 3263 §4.1, RFC 7118 §4.2): UDP where it names none, and a secure one where its

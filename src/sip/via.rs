@@ -73,6 +73,7 @@ impl Via {
         Some(via)
     }
 
+    #[inline]
     fn parse_parameters(&mut self, message: &[u8], cursor: &mut Cursor<'_>) -> Option<()> {
         loop {
             let at = cursor.at();
@@ -89,8 +90,9 @@ impl Via {
         }
     }
 
+    #[inline]
     fn parse_parameter(&mut self, message: &[u8], cursor: &mut Cursor<'_>, start: usize) -> Option<()> {
-        let name = cursor.token()?;
+        let name = Name::take(message, cursor)?;
         let mut end = cursor.at();
         let mut value = Span::default();
         if cursor.take_separator(b'=') {
@@ -98,15 +100,13 @@ impl Via {
             end = cursor.at();
         }
         let parameter = Parameter { whole: Span::new(start, end), value };
-        // By length first: most parameters are told apart by that alone.
-        let name = name.of(message);
-        match name.len() {
-            6 if is(name, b"branch") => once(&mut self.branch, unless_empty(value)),
-            8 if is(name, b"received") => once(&mut self.received, Some(parameter)),
-            5 if is(name, b"rport") => once(&mut self.rport, Some(parameter)),
-            2 if is(name, OWN_PARAMETER.as_bytes()) => once(&mut self.own, unless_empty(value)),
-            2 if is(name, TIME_PARAMETER.as_bytes()) => once(&mut self.own_time, unless_empty(value)),
-            _ => Some(()),
+        match name {
+            Name::Branch => once(&mut self.branch, unless_empty(value)),
+            Name::Received => once(&mut self.received, Some(parameter)),
+            Name::Rport => once(&mut self.rport, Some(parameter)),
+            Name::Own => once(&mut self.own, unless_empty(value)),
+            Name::OwnTime => once(&mut self.own_time, unless_empty(value)),
+            Name::Other => Some(()),
         }
     }
 
@@ -169,7 +169,48 @@ impl Via {
     }
 }
 
+/// A parameter's name.
+#[derive(Clone, Copy)]
+enum Name {
+    Branch,
+    Received,
+    Rport,
+    Own,
+    OwnTime,
+    Other,
+}
+
+impl Name {
+    /// Takes a parameter's name; `None` where there is none.
+    #[inline]
+    fn take(message: &[u8], cursor: &mut Cursor<'_>) -> Option<Name> {
+        // As nearly everybody writes them: the equals sign tells that no more of the name follows.
+        let (name, len) = match cursor.rest() {
+            rest if rest.starts_with(b"branch=") => (Name::Branch, "branch".len()),
+            rest if rest.starts_with(b"rport=") => (Name::Rport, "rport".len()),
+            rest if rest.starts_with(b"received=") => (Name::Received, "received".len()),
+            rest if rest.starts_with(b"vd=") => (Name::Own, OWN_PARAMETER.len()),
+            rest if rest.starts_with(b"vt=") => (Name::OwnTime, TIME_PARAMETER.len()),
+            _ => return cursor.token().map(|name| Name::of(name.of(message))),
+        };
+        cursor.take_len(len);
+        Some(name)
+    }
+
+    fn of(name: &[u8]) -> Name {
+        match name {
+            name if name.eq_ignore_ascii_case(b"branch") => Name::Branch,
+            name if name.eq_ignore_ascii_case(b"rport") => Name::Rport,
+            name if name.eq_ignore_ascii_case(b"received") => Name::Received,
+            name if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => Name::Own,
+            name if name.eq_ignore_ascii_case(TIME_PARAMETER.as_bytes()) => Name::OwnTime,
+            _ => Name::Other,
+        }
+    }
+}
+
 /// Takes `SIP/2.0/UDP` and the white space behind it; gives the place of the transport.
+#[inline]
 fn take_protocol(message: &[u8], cursor: &mut Cursor<'_>) -> Option<Span> {
     const PLAIN: &[u8] = b"SIP/2.0/UDP ";
     let start = cursor.at();
@@ -218,22 +259,30 @@ pub fn parse_ip(text: &[u8]) -> Option<IpAddr> {
 /// Four numbers with dots between them, without leading zeroes, which some readers take for octal.
 fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0u8; 4];
-    let (mut index, mut value, mut digits) = (0, 0u32, 0);
-    for byte in text {
-        match byte {
-            b'0'..=b'9' if digits < 3 && (digits == 0 || value > 0) => {
-                value = value * 10 + u32::from(byte - b'0');
-                digits += 1;
-            }
-            b'.' if digits > 0 && index < 3 => {
-                octets[index] = u8::try_from(value).ok()?;
-                (index, value, digits) = (index + 1, 0, 0);
-            }
-            _ => return None,
+    let mut rest = text;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        let (value, len) = leading_octet(rest)?;
+        *octet = value;
+        rest = &rest[len..];
+        if index < 3 {
+            rest = rest.strip_prefix(b".")?;
         }
     }
-    octets[3] = u8::try_from(value).ok()?;
-    (index == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
+    rest.is_empty().then(|| Ipv4Addr::from(octets))
+}
+
+/// The number up to 255 that `text` begins with, and how many digits it has.
+#[inline]
+fn leading_octet(text: &[u8]) -> Option<(u8, usize)> {
+    let digit = |place: usize| text.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9);
+    let first = digit(0)?;
+    if first == 0 {
+        return digit(1).is_none().then_some((0, 1));
+    }
+    let Some(second) = digit(1) else { return Some((first, 1)) };
+    let Some(third) = digit(2) else { return Some((first * 10 + second, 2)) };
+    let value = u16::from(first) * 100 + u16::from(second * 10 + third);
+    Some((u8::try_from(value).ok()?, 3))
 }
 
 #[cfg(test)]

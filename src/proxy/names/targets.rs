@@ -88,10 +88,11 @@ impl Targets {
 }
 
 fn draw(key: &Key, call_id: &[u8], address: SocketAddr) -> u64 {
-    let fields = key.over_fields().field(b"target").field(call_id).number(u64::from(address.port()));
+    let mut hasher = key.over_fields();
+    hasher.field(b"target").field(call_id).number(u64::from(address.port()));
     match address.ip() {
-        IpAddr::V4(ip) => fields.field(&ip.octets()).finish(),
-        IpAddr::V6(ip) => fields.field(&ip.octets()).finish(),
+        IpAddr::V4(ip) => hasher.field(&ip.octets()).finish(),
+        IpAddr::V6(ip) => hasher.field(&ip.octets()).finish(),
     }
 }
 

@@ -67,11 +67,13 @@ const LISTENER: u8 = MAX_LISTENERS as u8 - 1;
 const DOUBLED: u64 = 1 << 63;
 
 fn signature(key: &Key, path: &[u8], branch: &[u8], to: SocketAddr) -> u64 {
-    let fields = key.over_fields().field(path).field(branch).number(u64::from(to.port()));
+    let mut hasher = key.over_fields();
+    hasher.field(path).field(branch).number(u64::from(to.port()));
     match to.ip() {
-        IpAddr::V4(ip) => fields.number(u32::from(ip).into()).finish_quick(),
-        IpAddr::V6(ip) => fields.field(&ip.octets()).finish_quick(),
-    }
+        IpAddr::V4(ip) => hasher.number(u32::from(ip).into()),
+        IpAddr::V6(ip) => hasher.field(&ip.octets()),
+    };
+    hasher.finish_quick()
 }
 
 #[cfg(test)]
