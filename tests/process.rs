@@ -2,8 +2,9 @@
 //! when it is told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 /// A Viaduct that runs, with the address it listens at and that of its admin listener.
@@ -71,11 +72,17 @@ fn command(sip: SocketAddr, admin: SocketAddr) -> Command {
 }
 
 fn free_udp() -> SocketAddr {
-    UdpSocket::bind("127.5.0.1:0").unwrap().local_addr().unwrap()
+    UdpSocket::bind((own_ip(), 0)).unwrap().local_addr().unwrap()
 }
 
 fn free_tcp() -> SocketAddr {
-    TcpListener::bind("127.5.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap()
+}
+
+/// An address that nothing else here listens at: a port that is free on it stays free.
+fn own_ip() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    Ipv4Addr::new(127, 5, 0, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn get(admin: SocketAddr, path: &str) -> String {

@@ -1,8 +1,9 @@
 //! A process of Viaduct's with its listeners, and what it shows at /metrics.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::certificates::{Authority, Folder};
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A Viaduct that runs, between clients on 127.7.0.1 and backends on other addresses.
+/// A Viaduct that runs, between clients and backends on other addresses.
 pub struct Running {
     child: Child,
     admin: SocketAddr,
@@ -50,9 +51,7 @@ impl Running {
         behind: &str,
         settings: &[&[(&str, &str)]],
     ) -> Self {
-        // Held until all are chosen, so that none is chosen twice.
-        let held = [(); 5].map(|()| listener());
-        let [tcp, tls, ws, wss, admin] = held.each_ref().map(|held| held.local_addr().unwrap());
+        let [tcp, tls, ws, wss, admin] = [(); 5].map(|()| free());
         let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIADUCT_")) {
             command.env_remove(name);
@@ -62,11 +61,12 @@ impl Running {
         command.env("VIADUCT_LISTEN", listen).env("VIADUCT_ADMIN_LISTEN", admin.to_string());
         command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_BACKENDS", backends);
         command.env("VIADUCT_SHARDS", "2").env("VIADUCT_IO", engine);
+        // The backends count what they are sent.
+        command.env("VIADUCT_PROBE", "off").env("VIADUCT_OUTLIER", "off");
         for (name, value) in settings.iter().copied().flatten() {
             let prefix = if name.starts_with("VIADUCT") { "" } else { "VIADUCT_TLS_" };
             command.env(format!("{prefix}{name}"), value);
         }
-        drop(held);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut told = Vec::new();
@@ -130,8 +130,11 @@ pub fn free() -> SocketAddr {
     listener().local_addr().unwrap()
 }
 
+/// At an address of its own: a port that is free on it stays free.
 fn listener() -> TcpListener {
-    TcpListener::bind("127.7.0.1:0").unwrap()
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let ip = Ipv4Addr::new(127, 7, 1, NEXT.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((ip, 0)).unwrap()
 }
 
 /// Runs a test body on each engine that is to be had.

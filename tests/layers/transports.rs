@@ -68,8 +68,10 @@ fn a_client_over_udp_reaches_a_backend_over_tls_that_proves_its_name_and_wants_o
         let own = folder.write("own.pem", &authority.issue(&[NAME]).pem());
         let ca = folder.write("ca.pem", authority.pem());
         let address = free();
-        let backend =
-            SecureBackend::new(authority.server(&authority.issue(&["localhost", "127.7.0.1"])), &address.to_string());
+        let backend = SecureBackend::new(
+            authority.server(&authority.issue(&["localhost", &address.ip().to_string()])),
+            &address.to_string(),
+        );
         let settings = [("CERTIFICATES", own.as_str()), ("CONNECT_CA", &ca), ("CONNECT_CERTIFICATE", &own)];
         let viaduct = Running::with((authority, folder), engine, &format!("one=tls://{address}"), "", &[&settings]);
         let client = UdpSocket::bind("127.7.0.3:0").unwrap();
