@@ -82,7 +82,8 @@ pub struct Tls {
 pub struct Progress {
     /// The handshake has become complete by this feed. Plaintext of the same feed was handed out before this is known.
     pub is_established: bool,
-    /// The peer has closed its direction (close_notify). Ours stays open until [`Tls::close_notify`], the usual answer.
+    /// The peer has closed its direction (close_notify). Ours stays open until [`Tls::close_notify`], unless it
+    /// [is over](Tls::is_over).
     /// An end of the stream without it may be an attacker's.
     pub has_peer_closed: bool,
 }
@@ -163,6 +164,17 @@ impl Tls {
     /// Whether the handshake is complete.
     pub fn is_established(&self) -> bool {
         self.is_established
+    }
+
+    /// Whether the peer has closed its direction.
+    pub fn has_peer_closed(&self) -> bool {
+        self.has_peer_closed
+    }
+
+    /// Whether the peer's close ends both directions: in TLS 1.2 it does (RFC 5246 §7.2.1), while TLS 1.3 leaves ours open (RFC
+    /// 8446 §6.1).
+    pub fn is_over(&self) -> bool {
+        self.has_peer_closed && self.side.state().protocol_version() != Some(ProtocolVersion::TLSv1_3)
     }
 
     /// How much incomplete ciphertext is kept, in bytes.

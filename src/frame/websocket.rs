@@ -44,7 +44,8 @@ pub enum Event<'b> {
     Ping,
     /// A pong.
     Pong,
-    /// The client has closed, with this code if it gave one. It has been answered; the connection is to be closed.
+    /// The client has closed, with this code if it gave one. [`WebSocket::close`] answers it; until then messages may be
+    /// sent, and a client may read them (RFC 6455 §5.5.1).
     Closed(Option<u16>),
 }
 
@@ -55,6 +56,8 @@ enum Phase {
     Open(Box<Frames>),
     /// We have closed, and wait for the client to.
     Closing(Box<Frames>),
+    /// The client has closed, with this code, and waits for us to.
+    Finished(Option<u16>),
     Closed,
 }
 
@@ -79,9 +82,9 @@ impl WebSocket {
     }
 
     /// Writes a message, in a frame of the type that the client uses: as text where it is UTF-8, else as binary.
-    /// Returns whether it could: neither before the handshake nor after a close.
+    /// Returns whether it could: neither before the handshake nor after a close of ours.
     pub fn send(&mut self, message: &[u8], wire: &mut BytesMut) -> bool {
-        let Phase::Open(_) = self.phase else {
+        let (Phase::Open(_) | Phase::Finished(_)) = self.phase else {
             return false;
         };
         let is_text = !self.is_binary && std::str::from_utf8(message).is_ok();
@@ -99,12 +102,17 @@ impl WebSocket {
     }
 
     /// Closes from our side with a code of RFC 6455 §7.4; 1001 is for a server that goes away. The client's answer
-    /// comes as [`Event::Closed`].
+    /// comes as [`Event::Closed`]. Where the client has closed before, it is answered with its own code (§5.5.1).
     pub fn close(&mut self, code: u16, wire: &mut BytesMut) {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Open(frames) => {
                 write_close(code, wire);
                 Phase::Closing(frames)
+            }
+            Phase::Finished(code) => {
+                let payload = code.map(u16::to_be_bytes);
+                write_frame(OpCode::Control(Control::Close), payload.as_ref().map_or(b"", |code| code), wire);
+                Phase::Closed
             }
             Phase::Opening(..) => Phase::Closed,
             other => other,
@@ -116,12 +124,17 @@ impl WebSocket {
         matches!(self.phase, Phase::Open(_))
     }
 
+    /// Whether the client has closed, and we have not.
+    pub fn has_peer_closed(&self) -> bool {
+        matches!(self.phase, Phase::Finished(_))
+    }
+
     /// Whether the handshake, a frame or a message has begun and is not complete. A peer is to be given only so long for it.
     pub fn is_mid_message(&self) -> bool {
         match &self.phase {
             Phase::Opening(..) => true,
             Phase::Open(frames) | Phase::Closing(frames) => frames.is_mid_message(),
-            Phase::Closed => false,
+            Phase::Finished(_) | Phase::Closed => false,
         }
     }
 
@@ -130,7 +143,7 @@ impl WebSocket {
         match &self.phase {
             Phase::Opening(head, _) => head.len(),
             Phase::Open(frames) | Phase::Closing(frames) => frames.kept_bytes(),
-            Phase::Closed => 0,
+            Phase::Finished(_) | Phase::Closed => 0,
         }
     }
 
@@ -145,7 +158,7 @@ impl WebSocket {
                 self.take_frames(rest, event, wire)
             }
             Phase::Open(_) | Phase::Closing(_) => self.take_frames(bytes, event, wire),
-            Phase::Closed => Ok(()),
+            Phase::Finished(_) | Phase::Closed => Ok(()),
         }
     }
 
@@ -174,11 +187,7 @@ impl WebSocket {
                 }
                 Part::Pong => event(Event::Pong),
                 Part::Close(code) => {
-                    if is_open {
-                        let payload = code.map(u16::to_be_bytes);
-                        write_frame(OpCode::Control(Control::Close), payload.as_ref().map_or(b"", |code| code), wire);
-                    }
-                    self.phase = Phase::Closed;
+                    self.phase = if is_open { Phase::Finished(code) } else { Phase::Closed };
                     event(Event::Closed(code));
                     return Ok(());
                 }

@@ -11,8 +11,10 @@ use crate::proxy::latency::Sample;
 use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
 use crate::sip::reply::Status;
+use crate::sip::start_line::Method;
 
 use super::backends::BackendCells;
+use super::backends::CLASSES;
 use super::connections::ConnectionCells;
 
 use super::layers::LayerCells;
@@ -75,6 +77,18 @@ impl SentTag {
     /// Whether what the engine carries under this tag is of our own making, so that nothing that came in is lost with it.
     pub fn is_extra(tag: u16) -> bool {
         tag == SentTag::SECOND.0 || tag == SentTag::PROBE.0
+    }
+
+    /// Whether it is of a request, be it forwarded or of our own making.
+    pub fn is_request(self) -> bool {
+        usize::from(self.0) < FORWARDED && usize::from(self.0) % KINDS < Method::COUNT || SentTag::is_extra(self.0)
+    }
+
+    /// Whether it is of a final response, forwarded or our own.
+    pub fn is_final_response(self) -> bool {
+        let is_final = |kind: usize| (Method::COUNT + 1..Method::COUNT + CLASSES).contains(&kind);
+        let number = usize::from(self.0);
+        if number < FORWARDED { is_final(number % KINDS) } else { number < FORWARDED + ANSWERED }
     }
 
     /// As the engine carries it.

@@ -25,7 +25,7 @@ use crate::io::Options;
 use crate::proxy::keys::Keys;
 use crate::proxy::latency::Instance;
 use crate::proxy::snapshot::{Listener, Snapshot};
-use crate::shard::policy::{ConnectionPolicy, ListenerPolicy};
+use crate::shard::policy::{ConnectionPolicy, HALF_CLOSED, ListenerPolicy};
 use crate::sip::Transport;
 
 use super::certificates;
@@ -117,6 +117,7 @@ pub fn connection_policy(settings: &Settings, tls: Arc<ArcSwap<TlsContext>>) -> 
         handshakes_max: layers.handshakes_max.div_ceil(shards),
         message: Duration::from_secs(streams.message_timeout_s.into()),
         per_backend: streams.backend_connections,
+        half_closed: HALF_CLOSED,
         limits: Limits::default(),
         tls,
         origins: Arc::new(Origins::only(&layers.websocket_origins.0, false)),

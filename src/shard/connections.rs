@@ -42,6 +42,11 @@ pub(super) struct Connection {
     pub(super) begun_us: Option<u64>,
     /// Why and when we began to end it.
     pub(super) ending: Option<(Ended, u64)>,
+    /// The peer sends no more, but may still read: responses to what it has sent go to it for a while.
+    pub(super) is_half_closed: bool,
+    /// How many of its requests have had no final response, as far as their number tells: a response that is sent again counts
+    /// again, and a request that is lost for ever.
+    pub(super) unanswered: u32,
 }
 
 impl Connection {
@@ -61,6 +66,24 @@ impl Connection {
         self.route.is_none() && !self.is_established
     }
 
+    /// Why it ends, where that is known before the engine tells. A peer that has finished has ended it, whatever comes of
+    /// what is still sent to it.
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.ending.map(|(why, _)| why).or(self.is_half_closed.then_some(Ended::PeerFinished))
+    }
+
+    /// Whether a message may go out on it: a peer that sends no more cannot answer a request.
+    pub(super) fn takes(&self, is_request: bool) -> bool {
+        self.is_established && self.ending.is_none() && !(is_request && self.is_half_closed)
+    }
+
+    /// Whether it is not worth keeping once its peer has finished. One that we opened is not, since the next request is to find
+    /// a peer that answers; nor one whose layers end with either half, or that ended within a message, or on which no response
+    /// is due.
+    fn ends_with_its_peer(&self) -> bool {
+        self.route.is_some() || self.unanswered == 0 || self.session.is_mid_message() || !self.session.outlives_its_peer()
+    }
+
     /// Why it is to be ended at that time, if it is.
     fn overdue(&self, now_us: u64, policy: &ConnectionPolicy) -> Option<Ended> {
         let has_passed =
@@ -70,6 +93,9 @@ impl Connection {
             (true, false) => return has_passed(begun_us, policy.connect).then_some(Ended::ConnectTimeout),
             (false, false) => return has_passed(begun_us, policy.handshake).then_some(Ended::HandshakeTimeout),
             (_, true) => {}
+        }
+        if self.is_half_closed {
+            return has_passed(self.heard_us, policy.half_closed).then_some(Ended::PeerFinished);
         }
         if self.begun_us.is_some_and(|begun_us| has_passed(begun_us, policy.message)) {
             return Some(Ended::MessageTimeout);
@@ -174,6 +200,30 @@ impl Connections {
             slot.send(wire.len(), None);
         }
         streams.close(id);
+    }
+
+    /// Notes that the peer of one sends no more. Where responses are due, the connection is kept for them.
+    pub(super) fn peer_finished(
+        &mut self,
+        id: ConnectionId,
+        now_us: u64,
+        policy: &ConnectionPolicy,
+        out: &mut Streams,
+    ) {
+        let Some(connection) = self.get_mut(id) else { return };
+        connection.is_half_closed = true;
+        if connection.ends_with_its_peer() || connection.overdue(now_us, policy).is_some() {
+            self.close(id, Ended::PeerFinished, now_us, out);
+        }
+    }
+
+    /// Notes that a final response has been queued on one. It was the last where its peer has finished and none else is due.
+    pub(super) fn answered(&mut self, id: ConnectionId, now_us: u64, out: &mut Streams) {
+        let Some(connection) = self.get_mut(id) else { return };
+        connection.unanswered = connection.unanswered.saturating_sub(1);
+        if connection.is_half_closed && connection.unanswered == 0 {
+            self.close(id, Ended::PeerFinished, now_us, out);
+        }
     }
 
     /// Ends one at once.

@@ -14,9 +14,10 @@ use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::metrics::connections::Ended;
 use crate::proxy::inbound::{ConnectionRef, ListenerIndex, Side};
 use crate::proxy::snapshot::Snapshot;
-use crate::proxy::verdict::NextHop;
+use crate::proxy::verdict::{MessageKind, NextHop};
 use crate::sip::Transport;
 use crate::sip::draft::Draft;
+use crate::sip::start_line::Method;
 
 use super::connections::{Connection, Connections};
 use super::dialed::{Dialed, Found, Route, Waiting};
@@ -139,6 +140,16 @@ impl Delivery {
         self.post.name(self.number, connection)
     }
 
+    /// Notes that a message has come by a connection of this shard.
+    pub(super) fn came(&mut self, kind: MessageKind, connection: ConnectionRef) {
+        let is_answered = matches!(kind, MessageKind::Request(method) if method != Method::Ack);
+        if let Some((_, id)) = self.post.find(connection).filter(|_| is_answered)
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            connection.unanswered = connection.unanswered.saturating_add(1);
+        }
+    }
+
     /// Sends something, now or when its connection is open.
     pub(super) fn send(
         &mut self,
@@ -222,11 +233,26 @@ impl Delivery {
         now_us: u64,
         out: &mut Output,
     ) -> Result<(), Undelivered> {
-        let connection = self.connections.get_mut(id).filter(|connection| connection.ending.is_none());
-        let connection = connection.filter(|connection| connection.is_established).ok_or(Undelivered::Gone)?;
-        if !connection.session.is_plain() {
-            return self.send_wrapped(id, shipment, now_us, out);
+        let is_request = shipment.tag.is_request();
+        let connection = self.connections.get_mut(id).filter(|connection| connection.takes(is_request));
+        let connection = connection.ok_or(Undelivered::Gone)?;
+        match connection.session.is_plain() {
+            true => self.send_plain(id, shipment, now_us, out)?,
+            false => self.send_wrapped(id, shipment, now_us, out)?,
         }
+        if shipment.tag.is_final_response() {
+            self.connections.answered(id, now_us, &mut out.streams);
+        }
+        Ok(())
+    }
+
+    fn send_plain(
+        &mut self,
+        id: ConnectionId,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
         let refused = match out.streams.reserve(id, shipment.content.bytes_max()) {
             Ok(mut slot) => {
                 let written = shipment.content.write(slot.buffer());
@@ -315,6 +341,8 @@ impl Delivery {
             heard_us: now_us,
             begun_us,
             ending: None,
+            is_half_closed: false,
+            unanswered: 0,
         });
         self.queue(id, &hello, now_us, out);
         Ok(())

@@ -27,6 +27,9 @@ pub struct ConnectionPolicy {
     pub handshakes_max: u32,
     /// How long a message may take from its first byte to its last.
     pub message: Duration,
+    /// For how long after it last brought something a connection is kept whose peer has finished sending, so that responses
+    /// still reach it.
+    pub half_closed: Duration,
     /// How many connections a shard opens to one backend; each call keeps to one of them.
     pub per_backend: u8,
     /// How long a message on a stream may be.
@@ -62,6 +65,11 @@ impl ConnectionPolicy {
     }
 }
 
+/// RFC 4320 §4.1 has every element respond to a request other than INVITE by the time that its sender's Timer E has reached T2,
+/// which is after 3.5 s. An INVITE may take longer, but nobody can acknowledge its answer on a connection that he has
+/// finished. For longer it is not kept: nobody can tell a peer that has finished sending from one that has closed its end.
+pub const HALF_CLOSED: Duration = Duration::from_secs(5);
+
 impl Default for ConnectionPolicy {
     fn default() -> Self {
         ConnectionPolicy {
@@ -70,6 +78,7 @@ impl Default for ConnectionPolicy {
             handshake: Duration::from_secs(5),
             handshakes_max: 512,
             message: Duration::from_secs(10),
+            half_closed: HALF_CLOSED,
             per_backend: 1,
             limits: Limits::default(),
             tls: Arc::default(),

@@ -110,6 +110,16 @@ impl Session {
         self.framer.is_mid_message() || self.layers.as_deref().is_some_and(in_layers)
     }
 
+    /// Whether messages may still go though the peer has finished. Each layer that has an end of its own must have told it:
+    /// without, the end of the stream is an accident, or an attacker's (RFC 6455 §7.1.4, RFC 8446 §6.1).
+    pub(super) fn outlives_its_peer(&self) -> bool {
+        self.layers.as_ref().is_none_or(|layers| match (&layers.socket, &layers.tls) {
+            (Some(socket), tls) => socket.has_peer_closed() && tls.as_ref().is_none_or(|tls| !tls.is_over()),
+            (None, Some(tls)) => tls.has_peer_closed() && !tls.is_over(),
+            (None, None) => false,
+        })
+    }
+
     /// How much the layers keep of what is not complete, in bytes. The framer's part is counted where its buffers are lent.
     pub(super) fn kept_bytes(&self) -> usize {
         self.layers.as_ref().map_or(0, |layers| {

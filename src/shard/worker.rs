@@ -174,6 +174,8 @@ impl Handler for Worker {
             heard_us: now_us,
             begun_us,
             ending: None,
+            is_half_closed: false,
+            unanswered: 0,
         });
         if is_counted {
             self.count_opened(id);
@@ -202,8 +204,7 @@ impl Handler for Worker {
     }
 
     fn peer_finished(&mut self, id: ConnectionId, out: &mut Output) {
-        let now_us = self.now_us();
-        self.delivery.connections.close(id, Ended::PeerFinished, now_us, &mut out.streams);
+        self.finished(id, out);
     }
 
     fn closed(&mut self, id: ConnectionId, why: Closed, out: &mut Output) {
@@ -211,7 +212,7 @@ impl Handler for Worker {
         // Counted as opened too, so that what is open is always the one less the other.
         self.count_opened(id);
         let Some(mut gone) = self.delivery.connections.remove(id) else { return };
-        let ended = gone.ending.map_or(ended_by(why), |(ended, _)| ended);
+        let ended = gone.ended().unwrap_or_else(|| ended_by(why));
         let transport = self.delivery.transport(gone.listener);
         self.cells.connection_ended(gone.side, transport, gone.direction(), ended);
         if let Some(handshake) = streams::abandoned(&gone.session, ended) {

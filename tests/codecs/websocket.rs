@@ -278,10 +278,27 @@ fn a_ping_is_answered_with_its_payload_and_a_pong_with_nothing() {
 }
 
 #[test]
+fn a_client_that_has_closed_gets_what_is_due_before_the_answer_to_its_close_and_is_not_heard() {
+    let mut server = Server::opened();
+    server.feed(&[frame(8, true, b""), frame(1, true, b"late"), frame(9, true, b"")].concat());
+    server.feed(&frame(1, true, b"later"));
+    assert_eq!(server.said, [Said::Closed(None)]);
+    assert!(server.socket.send(b"due", &mut server.wire) && !server.socket.is_mid_message());
+    assert!(!server.socket.ping(&mut server.wire));
+    server.socket.close(1001, &mut server.wire);
+    assert_eq!(&server.wire[..], b"\x81\x03due\x88\x00");
+}
+
+#[test]
 fn a_close_is_answered_once_from_either_side() {
     let mut server = Server::opened();
     server.feed(&frame(8, true, &[&1000_u16.to_be_bytes()[..], b"bye"].concat()));
-    assert_eq!((server.said.as_slice(), &server.wire[..]), (&[Said::Closed(Some(1000))][..], &b"\x88\x02\x03\xe8"[..]));
+    assert_eq!((server.said.as_slice(), &server.wire[..]), (&[Said::Closed(Some(1000))][..], &b""[..]));
+    assert!(server.socket.has_peer_closed());
+    server.socket.close(1001, &mut server.wire);
+    server.socket.close(1001, &mut server.wire);
+    assert_eq!(&server.wire[..], b"\x88\x02\x03\xe8");
+    assert!(!server.socket.send(b"late", &mut server.wire));
 
     let mut server = Server::opened();
     server.socket.close(1001, &mut server.wire);

@@ -9,6 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsage
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::version::TLS12;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// An authority.
@@ -61,6 +62,12 @@ impl Authority {
             Some(own) => builder.with_client_auth_cert(own.chain(), own.key()).unwrap(),
             None => builder.with_no_client_auth(),
         })
+    }
+
+    /// The same of one that speaks no later version than TLS 1.2.
+    pub fn earlier_client(&self) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS12]).unwrap();
+        Arc::new(builder.with_root_certificates(self.roots()).with_no_client_auth())
     }
 
     /// A server that shows a certificate and wants one of this authority's.

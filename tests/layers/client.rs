@@ -37,10 +37,22 @@ impl Way {
     }
 }
 
-/// Bytes both ways.
-pub trait Wire: Read + Write {}
+/// Bytes both ways, with an end of their own.
+pub trait Wire: Read + Write {
+    /// Says that nothing more will come.
+    fn finish(&mut self);
+}
 
-impl<T: Read + Write> Wire for T {}
+impl Wire for TcpStream {
+    fn finish(&mut self) {}
+}
+
+impl Wire for StreamOwned<ClientConnection, TcpStream> {
+    fn finish(&mut self) {
+        self.conn.send_close_notify();
+        self.flush().unwrap();
+    }
+}
 
 enum Codec {
     Stream(Box<dyn Wire>, String),
@@ -112,6 +124,20 @@ impl Client {
             Codec::Stream(wire, _) => wire.read(&mut [0; 4096]).is_ok_and(|len| len == 0),
             Codec::WebSocket(socket) => matches!(socket.read(), Ok(Message::Close(_))),
         }
+    }
+
+    /// Ends sending, as each layer has it, and reads on.
+    pub fn finish(&mut self) {
+        match &mut self.codec {
+            Codec::Stream(wire, _) => wire.finish(),
+            Codec::WebSocket(socket) => return socket.close(None).and_then(|()| socket.flush()).unwrap(),
+        }
+        self.cut();
+    }
+
+    /// Ends the stream to Viaduct, without a word of any layer.
+    pub fn cut(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
     pub fn peer(&self) -> SocketAddr {

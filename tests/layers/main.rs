@@ -3,6 +3,7 @@
 
 mod certificates;
 mod client;
+mod half_closed;
 mod origins;
 mod peer;
 mod refusals;

@@ -5,6 +5,7 @@
 mod accounting;
 mod allocations;
 mod exhaustion;
+mod half_closed;
 mod harness;
 mod latency;
 mod publication;

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use viaduct::balance::backend::{Backend, Weight};
 use viaduct::balance::pool::Pool;
 use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
@@ -90,7 +91,7 @@ fn a_response_whose_connection_is_gone_goes_where_the_sender_can_be_reached_or_i
                 let mut client = scene.client(0);
                 client.send(&request("INVITE", "one", "").replace("127.0.0.1:9;", &format!("{sent_by};")));
                 let (forwarded, _) = scene.datagram();
-                drop(client);
+                client.reset();
                 scene.settle();
                 let to = scene.udp[shard];
                 scene.backend_udp.send_to(response(&forwarded).as_bytes(), to).unwrap();
@@ -317,21 +318,21 @@ const STEP: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Shards on this thread, each with a UDP socket and a TCP listener of its own, in front of one backend.
-struct Scene {
-    shards: Vec<Shard>,
-    cells: Vec<Arc<ShardCells>>,
-    udp: Vec<SocketAddr>,
-    tcp: Vec<SocketAddr>,
-    backend_udp: UdpSocket,
-    backend_tcp: Option<TcpListener>,
+pub struct Scene {
+    pub shards: Vec<Shard>,
+    pub cells: Vec<Arc<ShardCells>>,
+    pub udp: Vec<SocketAddr>,
+    pub tcp: Vec<SocketAddr>,
+    pub backend_udp: UdpSocket,
+    pub backend_tcp: Option<TcpListener>,
 }
 
 impl Scene {
-    fn open(choice: Choice, shards: usize, backend: Transport) -> Self {
+    pub fn open(choice: Choice, shards: usize, backend: Transport) -> Self {
         Self::with(choice, shards, backend, ConnectionPolicy::default())
     }
 
-    fn with(choice: Choice, count: usize, transport: Transport, policy: ConnectionPolicy) -> Self {
+    pub fn with(choice: Choice, count: usize, transport: Transport, policy: ConnectionPolicy) -> Self {
         let backend_udp = UdpSocket::bind("127.0.0.2:0").unwrap();
         backend_udp.set_read_timeout(Some(STEP)).unwrap();
         let backend_tcp = TcpListener::bind("127.0.0.2:0").unwrap();
@@ -370,27 +371,27 @@ impl Scene {
         Scene { shards, cells, udp: udp_addresses, tcp: tcp_addresses, backend_udp, backend_tcp }
     }
 
-    fn turn(&mut self) {
+    pub fn turn(&mut self) {
         for shard in &mut self.shards {
             shard.turn(Some(Duration::from_millis(2))).unwrap();
         }
     }
 
     /// Turns until there is nothing to do.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         for _ in 0..20 {
             self.turn();
         }
     }
 
-    fn client(&mut self, shard: usize) -> Peer {
+    pub fn client(&mut self, shard: usize) -> Peer {
         let stream = TcpStream::connect(self.tcp[shard]).unwrap();
         self.settle();
         Peer::new(stream)
     }
 
     /// The next datagram that the backend is sent.
-    fn datagram(&mut self) -> (String, SocketAddr) {
+    pub fn datagram(&mut self) -> (String, SocketAddr) {
         let mut buffer = [0; 65_535];
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -402,7 +403,7 @@ impl Scene {
         panic!("the backend was sent nothing");
     }
 
-    fn datagram_for(&mut self, client: &UdpSocket) -> String {
+    pub fn datagram_for(&mut self, client: &UdpSocket) -> String {
         let mut buffer = [0; 65_535];
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -414,7 +415,7 @@ impl Scene {
         panic!("the client was sent nothing");
     }
 
-    fn backend_connection(&mut self) -> Peer {
+    pub fn backend_connection(&mut self) -> Peer {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             self.turn();
@@ -427,7 +428,7 @@ impl Scene {
     }
 
     /// The next message on a connection, with no body.
-    fn message(&mut self, peer: &mut Peer) -> String {
+    pub fn message(&mut self, peer: &mut Peer) -> String {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(end) = peer.read.find("\r\n\r\n") {
@@ -439,7 +440,7 @@ impl Scene {
         panic!("no message came but {:?}", peer.read);
     }
 
-    fn bytes(&mut self, peer: &mut Peer, count: usize) -> String {
+    pub fn bytes(&mut self, peer: &mut Peer, count: usize) -> String {
         let begun = Instant::now();
         while peer.read.len() < count && begun.elapsed() < PATIENCE {
             self.turn();
@@ -449,7 +450,7 @@ impl Scene {
     }
 
     /// Whether a connection is closed, and nothing more comes on it.
-    fn is_closed(&mut self, peer: &mut Peer) -> bool {
+    pub fn is_closed(&mut self, peer: &mut Peer) -> bool {
         let begun = Instant::now();
         while !peer.is_over && begun.elapsed() < PATIENCE {
             self.turn();
@@ -459,20 +460,20 @@ impl Scene {
         peer.is_over && peer.read.is_empty()
     }
 
-    fn connections(&self) -> u64 {
+    pub fn connections(&self) -> u64 {
         self.cells.iter().map(|cells| cells.connections_open()).sum()
     }
 
-    fn dropped(&self, reason: Dropped) -> u64 {
+    pub fn dropped(&self, reason: Dropped) -> u64 {
         self.cells.iter().map(|cells| cells.dropped_count(reason.index())).sum()
     }
 
-    fn absorbed(&self, reason: AbsorbReason) -> u64 {
+    pub fn absorbed(&self, reason: AbsorbReason) -> u64 {
         self.cells.iter().map(|cells| cells.absorbed_count(reason)).sum()
     }
 
     /// Every message that came in went out, was answered, was absorbed, or was dropped for a reason.
-    fn assert_sum(&mut self, count: u64) {
+    pub fn assert_sum(&mut self, count: u64) {
         self.settle();
         let places = || Side::ALL.into_iter().flat_map(|side| Transport::ALL.map(|transport| (side, transport)));
         let kinds = || places().flat_map(|place| (0..MessageKind::COUNT).map(move |kind| (place, kind)));
@@ -490,24 +491,29 @@ impl Scene {
 }
 
 /// The far end of a connection.
-struct Peer {
-    stream: TcpStream,
-    read: String,
-    is_over: bool,
+pub struct Peer {
+    pub stream: TcpStream,
+    pub read: String,
+    pub is_over: bool,
 }
 
 impl Peer {
-    fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(STEP)).unwrap();
         stream.set_nodelay(true).unwrap();
         Peer { stream, read: String::new(), is_over: false }
     }
 
-    fn send(&mut self, text: &str) {
+    /// Ends it so that it is gone at once.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    pub fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
 
-    fn take(&mut self) {
+    pub fn take(&mut self) {
         let mut buffer = [0; 65_535];
         match self.stream.read(&mut buffer) {
             Ok(0) => self.is_over = true,
@@ -518,7 +524,7 @@ impl Peer {
     }
 }
 
-fn request(method: &str, id: &str, headers: &str) -> String {
+pub fn request(method: &str, id: &str, headers: &str) -> String {
     format!(
         "{method} sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK{id}\r\n\
          Max-Forwards: 70\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: {id}@a.example\r\n\
@@ -526,7 +532,7 @@ fn request(method: &str, id: &str, headers: &str) -> String {
     )
 }
 
-fn response(request: &str) -> String {
+pub fn response(request: &str) -> String {
     let is_kept = |line: &&str| !line.is_empty() && !line.starts_with("Max-Forwards");
     let kept: Vec<&str> = request.lines().skip(1).filter(is_kept).collect();
     format!("SIP/2.0 200 OK\r\n{}\r\n\r\n", kept.join("\r\n"))

@@ -20,8 +20,8 @@ pub const CONNECTIONS_OPENED: Metric = metric(
 /// Connections ended.
 pub const CONNECTIONS_ENDED: Metric = metric(
     "viaduct_connections_ended_total",
-    "Connections ended. peer_finished: the peer closed it in good order; reset: the peer reset it, or had gone; timed_out: the \
-     peer acknowledged nothing, or answered no probe (VIADUCT_TCP_USER_TIMEOUT_MS, VIADUCT_TCP_KEEPALIVE_S); idle: nothing came \
+    "Connections ended. peer_finished: the peer closed it, or its half of it, in good order; reset: the peer reset it, or had \
+     gone; timed_out: the peer acknowledged nothing, or answered no probe (VIADUCT_TCP_USER_TIMEOUT_MS, VIADUCT_TCP_KEEPALIVE_S); idle: nothing came \
      for VIADUCT_CONNECTION_IDLE_S; connect_failed: it could not be opened; connect_timeout: not within \
      VIADUCT_CONNECT_TIMEOUT_MS; handshake_timeout: its handshakes were not complete within VIADUCT_HANDSHAKE_TIMEOUT_MS; \
      handshakes_full: VIADUCT_HANDSHAKES_MAX were under way; tls, websocket and proxy_protocol: what came was none, see their \

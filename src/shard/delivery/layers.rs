@@ -121,7 +121,7 @@ impl Delivery {
             Err(refused) => Some(refused),
         };
         let Some(refused) = refused else {
-            // The client has closed its WebSocket, or keys are used up.
+            // Keys are used up.
             connections.close(id, Ended::Tls, now_us, &mut out.streams);
             return Err(Undelivered::Gone);
         };

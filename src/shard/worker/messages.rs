@@ -38,6 +38,9 @@ impl Worker {
             self.cells.backend_latency(sample);
         }
         self.ask(&decision, inbound);
+        if let Some(connection) = inbound.connection {
+            self.delivery.came(decision.kind, connection);
+        }
         self.carry_out(&decision, inbound, out);
         self.send_second(&decision, inbound, out);
     }

@@ -19,6 +19,7 @@ use crate::sip::reply::Status;
 
 use super::Worker;
 use crate::shard::connections::Connection;
+use crate::shard::delivery::Delivery;
 use crate::shard::session::Session;
 
 impl Worker {
@@ -106,7 +107,7 @@ impl Worker {
                     has_found |= self.plaintext(id, &plaintext, out);
                 }
                 if progress.has_peer_closed {
-                    self.delivery.connections.close(id, Ended::PeerFinished, now_us, &mut out.streams);
+                    self.finished(id, out);
                 }
             }
             Err(error) => {
@@ -118,6 +119,13 @@ impl Worker {
         }
         self.plaintext = plaintext;
         has_found
+    }
+
+    /// Takes that nothing more will come, as a layer or the stream itself tells.
+    pub(super) fn finished(&mut self, id: ConnectionId, out: &mut Output) {
+        let now_us = self.now_us();
+        let Delivery { connections, policy, .. } = &mut self.delivery;
+        connections.peer_finished(id, now_us, policy, &mut out.streams);
     }
 
     /// Takes what is not encrypted, or no longer.
@@ -152,9 +160,7 @@ impl Worker {
                 self.cells.web_socket_refused(refusal);
                 self.delivery.connections.close(id, Ended::WebSocket, now_us, &mut out.streams);
             }
-            Some((Ok(()), _)) if said.has_closed => {
-                self.delivery.connections.close(id, Ended::PeerFinished, now_us, &mut out.streams);
-            }
+            Some((Ok(()), _)) if said.has_closed => self.finished(id, out),
             _ => {}
         }
         self.said = said;
