@@ -8,6 +8,7 @@
 //! | [`probe`] | the settings of probes |
 //! | [`streams`] | the settings of connections |
 //! | [`layers`] | the settings of TLS, WebSocket and the PROXY protocol |
+//! | [`per_network`] | the grammar of the limit on connections of one source network |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
 //!
 //! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
@@ -16,6 +17,7 @@
 pub mod error;
 pub mod layers;
 pub mod outlier;
+pub mod per_network;
 pub mod pool;
 pub mod probe;
 pub mod streams;

@@ -42,6 +42,7 @@ use crate::proxy::names::Families;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
 use crate::shard::mailbox::PostOffice;
+use crate::shard::networks::Networks;
 use crate::shard::thread::{self as shard_thread, Running, StartError};
 
 use plan::Plan;
@@ -163,6 +164,7 @@ impl Viaduct {
         let cores = cores(settings, sockets.len());
         let (post, doorbells) =
             post_office(sockets.len()).map_err(|error| RunError::Shard(StartError::Thread(error)))?;
+        let networks = Networks::new(plan::per_network(settings));
         let (ending, ended) = mpsc::unbounded_channel();
         let mut shards = Vec::new();
         for (number, ((sockets, core), doorbell)) in sockets.into_iter().zip(cores).zip(doorbells).enumerate() {
@@ -175,6 +177,7 @@ impl Viaduct {
                 publication: publication.clone(),
                 exchange: exchange.clone(),
                 policy: policy.clone(),
+                networks: networks.clone(),
                 post: post.clone(),
             };
             let ending = ending.clone();

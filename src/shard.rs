@@ -7,6 +7,8 @@
 //! | `session` | what lies between a connection's bytes and its messages |
 //! | `delivery` | how a message leaves: by a datagram, on a connection, by another shard |
 //! | `connections` | what is known of each connection |
+//! | `limits` | what is refused because too much of it would leave too little for others |
+//! | [`networks`] | how many connections each source network has |
 //! | `dialed` | the connections that the shard opened, and what waits for them |
 //! | [`mailbox`] | how a message gets to the shard that has its connection |
 //! | `probes` | questions to backends, and what becomes of them |
@@ -21,7 +23,9 @@ pub mod asker;
 mod connections;
 mod delivery;
 mod dialed;
+mod limits;
 pub mod mailbox;
+pub mod networks;
 pub mod policy;
 mod probes;
 mod second;
@@ -40,7 +44,9 @@ use crate::proxy::publication::Publication;
 
 use asker::Asker;
 use delivery::Delivery;
+use limits::Limits;
 use mailbox::PostOffice;
+use networks::Networks;
 use policy::ConnectionPolicy;
 use worker::Worker;
 
@@ -63,6 +69,8 @@ pub struct Parts {
     pub cells: Arc<ShardCells>,
     /// How it keeps connections.
     pub policy: ConnectionPolicy,
+    /// The connections of all networks to all shards.
+    pub networks: Networks,
     /// The mailboxes of all shards.
     pub post: PostOffice,
     /// Its number, from 0: the place of its mailbox.
@@ -71,11 +79,13 @@ pub struct Parts {
 
 impl Shard {
     /// A shard over an engine. Call it on the shard's own thread.
-    pub fn new(engine: Engine, parts: Parts) -> Self {
-        let Parts { publication, exchange, cells, policy, post, number } = parts;
+    pub fn new(mut engine: Engine, parts: Parts) -> Self {
+        let Parts { publication, exchange, cells, policy, networks, post, number } = parts;
         let snapshot = publication.reader();
+        let connections_max = engine.output().streams.connections_max();
+        let limits = Limits::new(&policy, networks, connections_max);
         let (names, asker) = (exchange.reader(), Asker::new(exchange));
-        let delivery = Delivery::new(&snapshot, policy, post, number, cells.clone());
+        let delivery = Delivery::new(&snapshot, (policy, limits), post, number, cells.clone());
         Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery) }
     }
 

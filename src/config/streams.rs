@@ -11,6 +11,7 @@ use crate::io::StreamOptions;
 use crate::io::socket::{Keepalive, StreamSocketOptions};
 
 use super::Switch;
+use super::per_network::PerNetworkSetting;
 
 /// The settings of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
@@ -20,10 +21,27 @@ pub struct StreamSettings {
     #[arg(long, env = "VIADUCT_CONNECTIONS_MAX", global = true, default_value_t = 65_536, value_parser = value_parser!(u32).range(1..=1 << 20), value_name = "NUMBER")]
     pub connections_max: u32,
 
+    /// How many connections clients of one source network may have in all, 0 being any number, with ;ipv4=bits and ;ipv6=bits
+    /// after it where other leading bits of an address are to be its network's. A further one is reset. Backends and trusted
+    /// networks have no such limit; behind a load balancer the client counts whom the PROXY protocol names
+    #[arg(
+        long,
+        env = "VIADUCT_CONNECTIONS_PER_NETWORK",
+        global = true,
+        default_value = "4096;ipv4=32;ipv6=64",
+        value_name = "LIMIT"
+    )]
+    pub connections_per_network: PerNetworkSetting,
+
     /// After how many seconds, from 10 to 86400, a connection that brings nothing, not even a keepalive, is closed. Clients of
     /// RFC 5626 speak at least every 120 seconds
     #[arg(long, env = "VIADUCT_CONNECTION_IDLE_S", global = true, default_value_t = 600, value_parser = value_parser!(u32).range(10..=86_400), value_name = "SECONDS")]
     pub connection_idle_s: u32,
+
+    /// The same, from 10 to 86400, for a connection that has brought a keepalive of RFC 5626 (a double CRLF), or a ping
+    /// of WebSocket: its client wants to be reached by it, and some phones stretch their keepalives to spare the battery
+    #[arg(long, env = "VIADUCT_KEPT_ALIVE_IDLE_S", global = true, default_value_t = 1_800, value_parser = value_parser!(u32).range(10..=86_400), value_name = "SECONDS")]
+    pub kept_alive_idle_s: u32,
 
     /// For how many milliseconds, from 10 to 120000, a connection of Viaduct's own may be on its way to being open
     #[arg(long, env = "VIADUCT_CONNECT_TIMEOUT_MS", global = true, default_value_t = 3_000, value_parser = value_parser!(u32).range(10..=120_000), value_name = "MILLISECONDS")]
@@ -49,6 +67,12 @@ pub struct StreamSettings {
     /// that came by a connection, and else dropped and counted
     #[arg(long, env = "VIADUCT_QUEUE_BYTES", global = true, default_value_t = 256 << 10, value_parser = value_parser!(u32).range(128 << 10..=16 << 20), value_name = "BYTES")]
     pub queue_bytes: u32,
+
+    /// How many bytes, from 1048576 to 17179869184, may wait to be sent on all connections, shared equally among the shards;
+    /// what waits for clients may have three quarters of it. What finds no room is treated as above, and clients that read
+    /// slowly lose their connections from half of that on
+    #[arg(long, env = "VIADUCT_QUEUES_BYTES_MAX", global = true, default_value_t = 256 << 20, value_parser = value_parser!(u64).range(1 << 20..=16 << 30), value_name = "BYTES")]
+    pub queues_bytes_max: u64,
 
     /// After how many seconds of silence, from 1 to 32767, the kernel asks a peer for a sign of life (TCP_KEEPIDLE); 0 is never.
     /// It asks again after each quarter of this time. A peer that has gone is noticed within about twice this time, or within
@@ -89,6 +113,13 @@ impl StreamSettings {
             outgoing: self.socket_options(),
             ..StreamOptions::default()
         }
+    }
+
+    /// How many bytes may wait on all connections of one shard, where there are `shards` of them: at least what may wait on
+    /// one, and for clients too.
+    pub fn queued_bytes_max(&self, shards: usize) -> usize {
+        let of_all = usize::try_from(self.queues_bytes_max).unwrap_or(usize::MAX);
+        (of_all / shards.max(1)).max(2 * self.queue_bytes as usize)
     }
 
     fn keepalive(&self) -> Option<Keepalive> {
@@ -133,6 +164,13 @@ mod tests {
     }
 
     #[test]
+    fn what_may_wait_is_shared_out_to_shards_but_each_can_fill_a_queue() {
+        let settings = settings("viaduct --queues-bytes-max 4194304").unwrap();
+        assert_eq!(settings.queued_bytes_max(4), 1 << 20);
+        assert_eq!(settings.queued_bytes_max(64), 512 << 10);
+    }
+
+    #[test]
     fn a_silent_peer_is_asked_four_times_within_the_time_that_is_set_or_never() {
         let asked = |words| settings(words).unwrap().socket_options().keepalive;
         assert_eq!(asked("viaduct --tcp-keepalive-s 0"), None);
@@ -160,6 +198,9 @@ mod tests {
             "--message-timeout-s 0",
             "--backend-connections 17",
             "--queue-bytes 65536",
+            "--queues-bytes-max 1048575",
+            "--connections-per-network many",
+            "--kept-alive-idle-s 9",
             "--tcp-keepalive-s 32768",
             "--tcp-user-timeout-ms 3600001",
             "--tcp-nodelay yes",

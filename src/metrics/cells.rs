@@ -118,6 +118,8 @@ pub enum Dropped {
     ConnectionGone,
     /// The connection's send queue is full.
     QueueFull,
+    /// All send queues together are full.
+    QueuesFull,
     /// The shard that has the connection does not keep up with what others post to it.
     MailboxFull,
     /// No connection could be opened for it: the table is full, or too many requests wait.
@@ -128,7 +130,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// How many reasons are counted apart.
-    pub const COUNT: usize = 14 + SendError::ALL.len();
+    pub const COUNT: usize = 15 + SendError::ALL.len();
 
     /// The place of a reason among [`Dropped::COUNT`].
     pub fn index(self) -> usize {
@@ -147,7 +149,8 @@ impl Dropped {
             Dropped::MailboxFull => 11,
             Dropped::NoConnection => 12,
             Dropped::Framing => 13,
-            Dropped::SendFailed(error) => 14 + error.index(),
+            Dropped::QueuesFull => 14,
+            Dropped::SendFailed(error) => 15 + error.index(),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::sip::start_line::Method;
 use super::backends::CLASSES;
 use super::cells::{Dropped, ShardCells, TurnCells};
 use super::certificates::Certificates;
-use super::connections::{ConnectionCells, Direction, Ended};
+use super::connections::{ConnectionCells, Direction, Ended, Refused};
 use super::latency::{self, Total};
 use super::names::{NameCells, Outcome};
 use super::pool::{PoolCells, ProbeOutcome};
@@ -256,7 +256,10 @@ impl Sum {
         let alone = |metric, read: fn(&ConnectionCells) -> u64| {
             counter(metric, [(vec![], self.total(|cells| read(cells.connections())))])
         };
+        let refused =
+            Refused::ALL.map(|why| (vec![why.label()], self.total(|cells| cells.connections().refused_count(why))));
         let mut families = counter(&metrics::FRAMING_FAULTS, faults);
+        families.extend(counter(&metrics::CONNECTIONS_REFUSED, refused));
         families.extend(alone(&metrics::PINGS_ANSWERED, |cells| cells.pings_answered.get()));
         let stun_answered = self.total(ShardCells::stun_answered_count);
         families.extend(counter(&metrics::STUN_ANSWERED, [(vec![], stun_answered)]));
@@ -326,6 +329,7 @@ fn dropped_label(index: usize) -> &'static str {
         "mailbox_full",
         "no_connection",
         "framing",
+        "queues_full",
     ];
     match LABELS.get(index) {
         Some(label) => label,

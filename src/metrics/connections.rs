@@ -126,6 +126,33 @@ impl Ended {
     }
 }
 
+/// Why a connection was reset as soon as it was known whose it is. It counts neither as opened nor as ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// Its network has as many as it may.
+    Network,
+    /// Clients have all that are not kept free for backends.
+    Reserved,
+}
+
+impl Refused {
+    /// Every reason, in the order of [`Refused::index`].
+    pub const ALL: [Refused; 2] = [Refused::Network, Refused::Reserved];
+
+    /// This reason's place in [`Refused::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// As a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Refused::Network => "network",
+            Refused::Reserved => "reserved",
+        }
+    }
+}
+
 const KINDS: usize = Side::ALL.len() * Transport::ALL.len() * Direction::ALL.len();
 
 /// The counts.
@@ -134,6 +161,7 @@ pub struct ConnectionCells {
     opened: [Cell; KINDS],
     ended: [Cell; KINDS * Ended::ALL.len()],
     framing_faults: [Cell; Fault::ALL.len()],
+    refused: [Cell; Refused::ALL.len()],
     /// Pings that were answered with a pong (RFC 5626 §4.4.1).
     pub pings_answered: Cell,
     /// Messages posted to the shard that has their connection.
@@ -146,6 +174,7 @@ impl Default for ConnectionCells {
             opened: Default::default(),
             ended: std::array::from_fn(|_| Cell::default()),
             framing_faults: Default::default(),
+            refused: Default::default(),
             pings_answered: Cell::default(),
             handed_over: Cell::default(),
         }
@@ -172,6 +201,11 @@ impl ConnectionCells {
     /// Streams that ended by that fault of framing.
     pub fn framing_fault_count(&self, fault: Fault) -> u64 {
         value(&self.framing_faults, fault.index())
+    }
+
+    /// Connections refused for that reason.
+    pub fn refused_count(&self, why: Refused) -> u64 {
+        value(&self.refused, why.index())
     }
 }
 
@@ -205,6 +239,11 @@ impl ShardCells {
     /// Counts a stream in which no further message could be found.
     pub fn framing_fault(&self, fault: Fault) {
         bump(&self.connections().framing_faults, fault.index());
+    }
+
+    /// Counts a connection that was refused.
+    pub fn connection_refused(&self, why: Refused) {
+        bump(&self.connections().refused, why.index());
     }
 
     /// Counts a ping that was answered with a pong.

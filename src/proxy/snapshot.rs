@@ -27,6 +27,8 @@ pub struct Snapshot {
     latency: Option<Instance>,
     /// By which transport each backend is reached, by its place in the pool; UDP beyond.
     backend_transports: Vec<Transport>,
+    /// How many of the members are reached over streams.
+    stream_backends: usize,
 }
 
 /// What the operator wants where the rules leave a choice.
@@ -151,11 +153,13 @@ impl Snapshot {
     /// A snapshot of these. The table is made here, which takes a few milliseconds a backend.
     pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, policy: Policy) -> Self {
         let roster = Roster::new(&keys.table, pool);
-        Snapshot { listeners, roster, keys, policy, latency: None, backend_transports: Vec::new() }
+        let (backend_transports, stream_backends) = (Vec::new(), 0);
+        Snapshot { listeners, roster, keys, policy, latency: None, backend_transports, stream_backends }
     }
 
     /// The same, with backends that are reached by these transports, in the order of the pool.
     pub fn with_backend_transports(mut self, transports: Vec<Transport>) -> Self {
+        self.stream_backends = count_streams(&transports);
         self.backend_transports = transports;
         self
     }
@@ -165,7 +169,8 @@ impl Snapshot {
     pub fn with_roster(&self, roster: Roster, transports: Vec<Transport>) -> Self {
         let Snapshot { listeners, keys, policy, latency, .. } = self;
         let (listeners, keys, policy) = (listeners.clone(), keys.clone(), policy.clone());
-        Snapshot { listeners, roster, keys, policy, latency: *latency, backend_transports: transports }
+        let stream_backends = count_streams(&transports);
+        Snapshot { listeners, roster, keys, policy, latency: *latency, backend_transports: transports, stream_backends }
     }
 
     /// The same by other keys and another policy. Where the key that places calls is another, it needs another roster too.
@@ -187,6 +192,11 @@ impl Snapshot {
     /// By which transport that member of the pool is reached.
     pub fn backend_transport(&self, index: BackendIndex) -> Transport {
         self.backend_transports.get(index.get()).copied().unwrap_or(Transport::Udp)
+    }
+
+    /// How many members of the pool are reached over streams.
+    pub fn stream_backends(&self) -> usize {
+        self.stream_backends
     }
 
     /// The listeners, in the order of the configuration.
@@ -296,4 +306,8 @@ impl Snapshot {
             bound || listener.names.iter().any(|name| name.is(host, ip, port))
         })
     }
+}
+
+fn count_streams(transports: &[Transport]) -> usize {
+    transports.iter().filter(|transport| transport.is_stream()).count()
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::balance::backend::{Backend, BackendIndex};
 use crate::balance::pool::{Pool, PoolError};
 use crate::config::error::ConfigError;
+use crate::config::per_network::PerNetworkSetting;
 use crate::config::value::{BackendSetting, HostPort, Listen};
 use crate::config::{SecretSetting, Settings, Switch};
 use crate::control::outlier::OutlierPolicy;
@@ -25,6 +26,7 @@ use crate::io::Options;
 use crate::proxy::keys::Keys;
 use crate::proxy::latency::Instance;
 use crate::proxy::snapshot::{Listener, Snapshot};
+use crate::shard::networks::PerNetwork;
 use crate::shard::policy::{ConnectionPolicy, HALF_CLOSED, ListenerPolicy};
 use crate::sip::Transport;
 
@@ -112,12 +114,14 @@ pub fn connection_policy(settings: &Settings, tls: Arc<ArcSwap<TlsContext>>) -> 
     let shards = u32::try_from(settings.shard_count()).unwrap_or(u32::MAX).max(1);
     ConnectionPolicy {
         idle: Duration::from_secs(streams.connection_idle_s.into()),
+        idle_kept_alive: Duration::from_secs(streams.kept_alive_idle_s.into()),
         connect: Duration::from_millis(streams.connect_timeout_ms.into()),
         handshake: Duration::from_millis(layers.handshake_timeout_ms.into()),
         handshakes_max: layers.handshakes_max.div_ceil(shards),
         message: Duration::from_secs(streams.message_timeout_s.into()),
         per_backend: streams.backend_connections,
         half_closed: HALF_CLOSED,
+        queued_bytes_max: streams.queued_bytes_max(settings.shard_count()),
         limits: Limits::default(),
         tls,
         origins: Arc::new(Origins::only(&layers.websocket_origins.0, false)),
@@ -164,6 +168,12 @@ pub fn outlier_policy(settings: &Settings) -> OutlierPolicy {
         ejected_max: f64::from(outlier.outlier_max_percent) / 100.0,
         base: Duration::from_secs(outlier.outlier_aside_s.into()),
     }
+}
+
+/// How many connections one source network may have, as set.
+pub fn per_network(settings: &Settings) -> PerNetwork {
+    let PerNetworkSetting { connections_max, ipv4_bits, ipv6_bits } = settings.streams.connections_per_network;
+    PerNetwork { connections_max, ipv4_bits, ipv6_bits }
 }
 
 fn random_secret() -> Result<Vec<u8>, ConfigError> {

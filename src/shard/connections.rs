@@ -12,6 +12,8 @@ use crate::metrics::connections::{Direction, Ended};
 use crate::proxy::inbound::{ListenerIndex, Side};
 
 use super::dialed::Route;
+use super::limits::Limits;
+use super::networks::Admission;
 use super::policy::ConnectionPolicy;
 use super::session::Session;
 
@@ -42,6 +44,10 @@ pub(super) struct Connection {
     pub(super) begun_us: Option<u64>,
     /// Why and when we began to end it.
     pub(super) ending: Option<(Ended, u64)>,
+    /// The place that it takes of its network's.
+    pub(super) _admission: Option<Admission>,
+    /// It has brought a keepalive.
+    pub(super) is_kept_alive: bool,
     /// The peer sends no more, but may still read: responses to what it has sent go to it for a while.
     pub(super) is_half_closed: bool,
     /// How many of its requests have had no final response, as far as their number tells: a response that is sent again counts
@@ -100,7 +106,8 @@ impl Connection {
         if self.begun_us.is_some_and(|begun_us| has_passed(begun_us, policy.message)) {
             return Some(Ended::MessageTimeout);
         }
-        has_passed(self.heard_us, policy.idle).then_some(Ended::Idle)
+        let idle = if self.is_kept_alive { policy.idle_kept_alive } else { policy.idle };
+        has_passed(self.heard_us, idle).then_some(Ended::Idle)
     }
 }
 
@@ -109,6 +116,8 @@ impl Connection {
 pub(super) struct Connections {
     slots: Vec<Option<Box<Connection>>>,
     len: usize,
+    /// How many of them lead to clients.
+    clients: usize,
     /// Where the next look at some of them begins.
     next: usize,
     looked_us: u64,
@@ -137,6 +146,11 @@ impl Connections {
         self.len == 0
     }
 
+    /// How many of them lead to clients.
+    pub(super) fn clients(&self) -> usize {
+        self.clients
+    }
+
     /// Takes one in.
     pub(super) fn insert(&mut self, connection: Connection) {
         let slot = connection.id.slot();
@@ -144,6 +158,7 @@ impl Connections {
             self.slots.resize_with(slot + 1, || None);
         }
         self.handshaking += u32::from(connection.is_handshaking());
+        self.clients += usize::from(connection.side == Side::Client);
         self.len += usize::from(self.slots[slot].replace(Box::new(connection)).is_none());
     }
 
@@ -161,9 +176,11 @@ impl Connections {
     ) -> Option<(T, bool)> {
         let connection = self.slots.get_mut(id.slot())?.as_deref_mut().filter(|connection| connection.id == id)?;
         let (was_handshaking, was_established) = (connection.is_handshaking(), connection.is_established);
+        let was_a_clients = connection.side == Side::Client;
         let done = step(connection);
         connection.is_established |= connection.local.is_some() && connection.session.is_established();
         self.handshaking -= u32::from(was_handshaking && connection.is_established);
+        self.clients = self.clients + usize::from(connection.side == Side::Client) - usize::from(was_a_clients);
         let kept_bytes = connection.session.kept_bytes();
         self.kept_bytes = self.kept_bytes + kept_bytes - std::mem::replace(&mut connection.kept_bytes, kept_bytes);
         Some((done, !was_established && connection.is_established))
@@ -185,6 +202,7 @@ impl Connections {
         self.len -= 1;
         self.handshaking -= u32::from(gone.is_handshaking());
         self.kept_bytes -= gone.kept_bytes;
+        self.clients -= usize::from(gone.side == Side::Client);
         Some(gone)
     }
 
@@ -235,7 +253,7 @@ impl Connections {
     }
 
     /// Looks at some, if it is time to, and ends those that are overdue.
-    pub(super) fn look(&mut self, now_us: u64, policy: &ConnectionPolicy, streams: &mut Streams) {
+    pub(super) fn look(&mut self, now_us: u64, policy: &ConnectionPolicy, limits: &Limits, streams: &mut Streams) {
         if self.is_empty() || now_us.saturating_sub(self.looked_us) < LOOK_US {
             return;
         }
@@ -246,6 +264,10 @@ impl Connections {
             self.next = slot + 1;
             let Some(connection) = self.slots[slot].as_deref() else { continue };
             let (id, overdue) = (connection.id, connection.overdue(now_us, policy));
+            if limits.is_crowding(connection.side, streams.queued_bytes_of_all(), streams.queued_bytes(id)) {
+                self.abort(id, Ended::QueueFull, now_us, streams);
+                continue;
+            }
             match (connection.ending, overdue) {
                 (Some((why, since_us)), _) if now_us.saturating_sub(since_us) >= LINGER_US => {
                     self.abort(id, why, now_us, streams);

@@ -6,12 +6,12 @@
 
 mod layers;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::io::{ConnectionId, NotQueued, Outbox, Output, Transmit};
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
-use crate::metrics::connections::Ended;
+use crate::metrics::connections::{Ended, Refused};
 use crate::proxy::inbound::{ConnectionRef, ListenerIndex, Side};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::verdict::{MessageKind, NextHop};
@@ -21,8 +21,11 @@ use crate::sip::start_line::Method;
 
 use super::connections::{Connection, Connections};
 use super::dialed::{Dialed, Found, Route, Waiting};
+use super::limits::{Held, Limits};
 use super::mailbox::{Parcel, PostOffice};
+use super::networks::Admission;
 use super::policy::ConnectionPolicy;
+use super::session;
 
 use layers::{Buffers, Whom};
 
@@ -90,6 +93,7 @@ pub(super) struct Delivery {
     pub(super) connections: Connections,
     pub(super) dialed: Dialed,
     pub(super) policy: ConnectionPolicy,
+    pub(super) limits: Limits,
     pub(super) post: PostOffice,
     /// The shard's number.
     number: usize,
@@ -105,7 +109,7 @@ impl Delivery {
     /// The ways out of the shard of that number.
     pub(super) fn new(
         snapshot: &Snapshot,
-        policy: ConnectionPolicy,
+        (policy, limits): (ConnectionPolicy, Limits),
         post: PostOffice,
         number: usize,
         cells: Arc<ShardCells>,
@@ -115,8 +119,20 @@ impl Delivery {
         let transports = snapshot.listeners().iter().map(|listener| listener.transport);
         let sockets = transports.map(|transport| (transport, socket(transport).unwrap_or(0))).collect();
         let (connections, dialed) = (Connections::default(), Dialed::default());
-        let names = ahash::RandomState::new();
-        Delivery { connections, dialed, policy, post, number, sockets, cells, names, buffers: Buffers::default() }
+        let (names, buffers) = (ahash::RandomState::new(), Buffers::default());
+        Delivery { connections, dialed, policy, limits, post, number, sockets, cells, names, buffers }
+    }
+
+    /// Whether a connection that a peer has opened is kept beside the others, and the place that it takes of its network's. One
+    /// that is refused is counted.
+    pub(super) fn admit(&self, side: Side, source: IpAddr, others: Held) -> Result<Option<Admission>, Refused> {
+        let admitted = self.limits.admit(side, source, others);
+        admitted.inspect_err(|refused| self.cells.connection_refused(*refused))
+    }
+
+    /// How many connections there are of those that others must leave room to.
+    pub(super) fn held(&self, snapshot: &Snapshot) -> Held {
+        Held { clients: self.connections.clients(), stream_backends: snapshot.stream_backends() }
     }
 
     /// The transport of a listener.
@@ -236,7 +252,13 @@ impl Delivery {
         let is_request = shipment.tag.is_request();
         let connection = self.connections.get_mut(id).filter(|connection| connection.takes(is_request));
         let connection = connection.ok_or(Undelivered::Gone)?;
-        match connection.session.is_plain() {
+        let (side, is_plain) = (connection.side, connection.session.is_plain());
+        let bytes_max = shipment.content.bytes_max();
+        let wire_bytes_max = if is_plain { bytes_max } else { session::wire_bytes_max(bytes_max) };
+        if !self.limits.may_queue(side, out.streams.queued_bytes_of_all(), wire_bytes_max) {
+            return Err(Undelivered::NoRoom(Dropped::QueuesFull));
+        }
+        match is_plain {
             true => self.send_plain(id, shipment, now_us, out)?,
             false => self.send_wrapped(id, shipment, now_us, out)?,
         }
@@ -320,7 +342,8 @@ impl Delivery {
         let listener = shipment.hop.listener;
         let bound = snapshot.listeners().get(listener.get()).map(|listener| listener.address.ip());
         let from = bound.filter(|ip| !ip.is_unspecified());
-        if !self.dialed.has_room(now_us) {
+        let side = snapshot.side_of(route.to);
+        if !self.dialed.has_room(now_us) || !self.limits.has_room(side, self.held(snapshot)) {
             return Err(Undelivered::NoConnection);
         }
         let (session, hello) = self.greet(&route, snapshot, shipment)?;
@@ -329,7 +352,7 @@ impl Delivery {
         let begun_us = session.is_mid_message().then_some(now_us);
         self.connections.insert(Connection {
             id,
-            side: snapshot.side_of(route.to),
+            side,
             listener,
             peer: route.to,
             local: None,
@@ -341,6 +364,8 @@ impl Delivery {
             heard_us: now_us,
             begun_us,
             ending: None,
+            _admission: None,
+            is_kept_alive: false,
             is_half_closed: false,
             unanswered: 0,
         });

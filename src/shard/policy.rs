@@ -18,6 +18,8 @@ pub struct ConnectionPolicy {
     /// How long a connection may bring nothing, not even a keepalive, before it is closed. RFC 5626 §4.4.1 has clients
     /// speak every 120 s.
     pub idle: Duration,
+    /// The same for one that has brought a keepalive at some time: its client wants to be reached by it.
+    pub idle_kept_alive: Duration,
     /// How long a connection of ours may take to open, with its TLS handshake.
     pub connect: Duration,
     /// How long the handshakes of a connection that a peer opened may take together.
@@ -32,6 +34,8 @@ pub struct ConnectionPolicy {
     pub half_closed: Duration,
     /// How many connections a shard opens to one backend; each call keeps to one of them.
     pub per_backend: u8,
+    /// How many bytes may wait to be sent on all connections of a shard.
+    pub queued_bytes_max: usize,
     /// How long a message on a stream may be.
     pub limits: Limits,
     /// Certificates, keys and authorities. They are replaced when their files change.
@@ -74,12 +78,14 @@ impl Default for ConnectionPolicy {
     fn default() -> Self {
         ConnectionPolicy {
             idle: Duration::from_secs(600),
+            idle_kept_alive: Duration::from_secs(1800),
             connect: Duration::from_secs(3),
             handshake: Duration::from_secs(5),
             handshakes_max: 512,
             message: Duration::from_secs(10),
             half_closed: HALF_CLOSED,
             per_backend: 1,
+            queued_bytes_max: 128 << 20,
             limits: Limits::default(),
             tls: Arc::default(),
             origins: Arc::default(),

@@ -38,6 +38,8 @@ pub(super) struct Said {
     pub(super) has_opened: bool,
     /// The client has closed.
     pub(super) has_closed: bool,
+    /// The client has pinged, which is a keepalive (RFC 7118 §6).
+    pub(super) has_pinged: bool,
 }
 
 /// The close code of a server that goes away, or lets a silent client go (RFC 6455 §7.4.1).
@@ -236,7 +238,7 @@ impl Said {
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
-        (self.has_opened, self.has_closed) = (false, false);
+        (self.has_opened, self.has_closed, self.has_pinged) = (false, false, false);
     }
 
     fn note(&mut self, event: Event<'_>) {
@@ -247,7 +249,8 @@ impl Said {
                 self.ends.push(self.bytes.len());
             }
             Event::Closed(_) => self.has_closed = true,
-            Event::Ping | Event::Pong => {}
+            Event::Ping => self.has_pinged = true,
+            Event::Pong => {}
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
 
 use super::mailbox::PostOffice;
+use super::networks::Networks;
 use super::policy::ConnectionPolicy;
 use super::{Parts, Shard};
 
@@ -39,6 +40,8 @@ pub struct Plan {
     pub exchange: Arc<Exchange>,
     /// How it keeps connections.
     pub policy: ConnectionPolicy,
+    /// The connections of all networks to all shards.
+    pub networks: Networks,
     /// What it sends messages to other shards by, and gets theirs from.
     pub post: PostOffice,
 }
@@ -145,6 +148,7 @@ fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started
         exchange: plan.exchange,
         cells: cells.clone(),
         policy: plan.policy,
+        networks: plan.networks,
         post: plan.post,
         number: plan.number,
     };

@@ -107,8 +107,8 @@ impl Worker {
         self.delivery.remind();
         if !self.delivery.connections.is_empty() {
             let now_us = self.now_us();
-            let Delivery { connections, policy, .. } = &mut self.delivery;
-            connections.look(now_us, policy, &mut out.streams);
+            let Delivery { connections, policy, limits, .. } = &mut self.delivery;
+            connections.look(now_us, policy, limits, &mut out.streams);
         }
     }
 
@@ -155,14 +155,20 @@ impl Handler for Worker {
 
     fn accepted(&mut self, accepted: Accepted, out: &mut Output) {
         let Accepted { connection: id, listener, peer, local } = accepted;
-        let listener = self.delivery.listener(true, listener);
-        let (now_us, session) = (self.now_us(), self.delivery.welcome(listener, peer));
+        let (now_us, listener) = (self.now_us(), self.delivery.listener(true, listener));
+        let side = self.snapshot.side_of(peer);
+        // Who speaks for others is no client; the one whom it names is admitted then.
+        let speaks_for_another = self.delivery.policy.takes_origin(listener, peer.ip());
+        let others = self.delivery.held(&self.snapshot);
+        let admitted = if speaks_for_another { Ok(None) } else { self.delivery.admit(side, peer.ip(), others) };
+        let Ok(admission) = admitted else { return out.streams.abort(id) };
+        let session = self.delivery.welcome(listener, peer);
         let (session, refused) = session.map_or_else(|why| (Session::default(), Some(why)), |good| (good, None));
         let is_counted = !session.awaits_origin();
         let begun_us = session.is_mid_message().then_some(now_us);
         self.delivery.connections.insert(Connection {
             id,
-            side: self.snapshot.side_of(peer),
+            side,
             listener,
             peer,
             local: Some(local.ip()),
@@ -174,6 +180,8 @@ impl Handler for Worker {
             heard_us: now_us,
             begun_us,
             ending: None,
+            _admission: admission,
+            is_kept_alive: false,
             is_half_closed: false,
             unanswered: 0,
         });

@@ -62,3 +62,33 @@ fn a_load_balancer_that_names_nobody_is_not_heard_and_others_speak_for_themselve
     assert!(backend.answer().contains(";received=127."));
     assert!(client.message().starts_with("SIP/2.0 200 OK"));
 }
+
+#[test]
+fn the_limit_of_a_network_counts_the_clients_that_a_load_balancer_names_and_not_itself() {
+    on_each_engine(|engine| {
+        let backend = Backend::new();
+        let limit = ("VIADUCT_CONNECTIONS_PER_NETWORK", "2;ipv4=24");
+        let viaduct = Running::start(engine, &backend.setting(), ";proxy-protocol", &[FROM, limit]);
+        let refused = ("viaduct_connections_refused_total", ["\"network\""]);
+        let open = |way, source: &str| {
+            let head = format!("PROXY TCP4 {source} 192.0.2.1 4444 5060\r\n");
+            Client::open_with(&viaduct, way, head.as_bytes(), viaduct.authority.client(None))
+        };
+        let mut held: Vec<Client> =
+            [Way::Tls, Way::Wss].into_iter().map(|way| open(way, "203.0.113.7").unwrap()).collect();
+        for way in [Way::Tls, Way::Ws] {
+            assert!(open(way, "203.0.113.8").is_err(), "{way:?}: the third of that network");
+        }
+        viaduct.reaches(refused.0, &refused.1, 2.0);
+        // Another network has its own places, though the same load balancer brings it.
+        let mut other = open(Way::Tls, "198.51.100.7").unwrap();
+        other.send(&other.request("OPTIONS", "one", ""));
+        assert!(backend.answer().contains(";received=198.51.100.7"));
+        assert!(other.message().starts_with("SIP/2.0 200 OK"));
+        held.pop().unwrap().reset();
+        viaduct.reaches("viaduct_connections_ended_total", &[], 1.0);
+        held.push(open(Way::Tls, "203.0.113.8").unwrap());
+        assert_eq!(viaduct.metric("viaduct_connections", &["accepted"]), 3.0);
+        assert_eq!(viaduct.metric(refused.0, &refused.1), 2.0);
+    });
+}

@@ -17,6 +17,7 @@ use viaduct::proxy::publication::Publication;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
 use viaduct::shard::mailbox::PostOffice;
+use viaduct::shard::networks::Networks;
 use viaduct::shard::policy::ConnectionPolicy;
 use viaduct::shard::{Parts, Shard};
 use viaduct::sip::Transport;
@@ -64,6 +65,7 @@ impl Bench {
             exchange: exchange.clone(),
             cells: cells.clone(),
             policy: ConnectionPolicy::default(),
+            networks: Networks::default(),
             post: PostOffice::new(7, vec![doorbell]),
             number: 0,
         };

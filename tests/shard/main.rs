@@ -8,6 +8,7 @@ mod exhaustion;
 mod half_closed;
 mod harness;
 mod latency;
+mod limits;
 mod publication;
 mod streams;
 mod teardown;

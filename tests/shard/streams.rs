@@ -18,6 +18,7 @@ use viaduct::proxy::publication::Publication;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
 use viaduct::shard::mailbox::PostOffice;
+use viaduct::shard::networks::Networks;
 use viaduct::shard::policy::ConnectionPolicy;
 use viaduct::shard::{Parts, Shard};
 use viaduct::sip::Transport;
@@ -332,7 +333,17 @@ impl Scene {
         Self::with(choice, shards, backend, ConnectionPolicy::default())
     }
 
-    pub fn with(choice: Choice, count: usize, transport: Transport, policy: ConnectionPolicy) -> Self {
+    pub fn with(choice: Choice, shards: usize, transport: Transport, policy: ConnectionPolicy) -> Self {
+        Self::limited(choice, (shards, transport), policy, Networks::default(), &Options::default())
+    }
+
+    pub fn limited(
+        choice: Choice,
+        (count, transport): (usize, Transport),
+        policy: ConnectionPolicy,
+        networks: Networks,
+        options: &Options,
+    ) -> Self {
         let backend_udp = UdpSocket::bind("127.0.0.2:0").unwrap();
         backend_udp.set_read_timeout(Some(STEP)).unwrap();
         let backend_tcp = TcpListener::bind("127.0.0.2:0").unwrap();
@@ -359,13 +370,13 @@ impl Scene {
         let (mut shards, mut cells) = (Vec::new(), Vec::new());
         for (number, (udp, tcp)) in udp.into_iter().zip(tcp).enumerate() {
             let sockets = Sockets { datagrams: vec![udp], listeners: vec![tcp] };
-            let opened = Engine::open(choice, sockets, &Options::default(), &doorbells[number]).unwrap();
+            let opened = Engine::open(choice, sockets, options, &doorbells[number]).unwrap();
             let counted = Arc::new(ShardCells::new(opened.kind, false, 1));
             cells.push(counted.clone());
-            let (publication, exchange) = (publication.clone(), exchange.clone());
-            let (post, policy) = (post.clone(), policy.clone());
-            shards
-                .push(Shard::new(opened.engine, Parts { publication, exchange, cells: counted, policy, post, number }));
+            let (publication, exchange, post) = (publication.clone(), exchange.clone(), post.clone());
+            let (cells, policy, networks) = (counted, policy.clone(), networks.clone());
+            let parts = Parts { publication, exchange, cells, policy, networks, post, number };
+            shards.push(Shard::new(opened.engine, parts));
         }
         let backend_tcp = Some(backend_tcp);
         Scene { shards, cells, udp: udp_addresses, tcp: tcp_addresses, backend_udp, backend_tcp }

@@ -100,7 +100,10 @@ impl Streams {
 
     /// Notes that the kernel took `len` more bytes of a connection, and reports the pieces that have gone by it.
     pub(crate) fn took(&mut self, slot: u32, len: usize, handler: &mut impl Handler) {
-        self.connections[slot as usize].queue.took(len, &mut self.pool, |tag| handler.sent(tag));
+        let queue = &mut self.connections[slot as usize].queue;
+        let before = queue.bytes();
+        queue.took(len, &mut self.pool, |tag| handler.sent(tag));
+        self.queued_bytes -= before - queue.bytes();
     }
 
     /// Tells the peer that all has been sent, if so. A connection that its peer has finished too is over by that.
@@ -161,6 +164,7 @@ pub(crate) fn finish(slot: u32, handler: &mut impl Handler, output: &mut Output)
     let id = streams.id(slot);
     let entry = &mut streams.connections[slot as usize];
     let why = entry.why;
+    streams.queued_bytes -= entry.queue.bytes();
     entry.queue.fail(&mut streams.pool, |tag| handler.send_failed(tag, SendError::ConnectionClosed));
     if let Some(descriptor) = entry.descriptor.take() {
         let _ = (why == Closed::Aborted).then(|| reset_on_close(&descriptor));

@@ -19,6 +19,8 @@ pub struct Streams {
     pub(super) connections: Vec<Connection>,
     pub(super) vacant: Vec<u32>,
     pub(super) pool: Pool,
+    /// How many bytes wait on all connections.
+    pub(super) queued_bytes: usize,
     /// Slots that the engine has something to do with, in the order this arose; each once.
     pub(super) listed: Vec<u32>,
     /// The memory of a list that is not in use.
@@ -32,6 +34,7 @@ impl Streams {
             connections: Vec::new(),
             vacant: Vec::new(),
             pool: Pool::default(),
+            queued_bytes: 0,
             listed: Vec::new(),
             spare: Vec::new(),
         }
@@ -83,6 +86,16 @@ impl Streams {
     /// How many bytes wait on a connection and have not been taken by the kernel; 0 for one that has gone.
     pub fn queued_bytes(&self, connection: ConnectionId) -> usize {
         self.get(connection).map_or(0, |entry| entry.queue.bytes())
+    }
+
+    /// The same of all connections together.
+    pub fn queued_bytes_of_all(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// How many connections there may be.
+    pub fn connections_max(&self) -> usize {
+        self.options.connections_max as usize
     }
 
     /// How many connections there are, with those that are being opened or closed.
@@ -155,7 +168,10 @@ impl StreamSlot<'_> {
     /// is reported to the [`Handler`](super::super::Handler) once: `sent` when the kernel has taken the last of them,
     /// `send_failed` where the connection ends before.
     pub fn send(self, len: usize, tag: Option<u16>) {
-        self.streams.connections[self.slot as usize].queue.append(len.min(self.bytes_max), tag);
+        let queue = &mut self.streams.connections[self.slot as usize].queue;
+        let before = queue.bytes();
+        queue.append(len.min(self.bytes_max), tag);
+        self.streams.queued_bytes += queue.bytes() - before;
         self.streams.list(self.slot);
     }
 }
@@ -196,7 +212,7 @@ mod tests {
         assert_eq!((streams.queued_bytes(id), streams.buffers_held()), (0, 0));
         streams.reserve(id, 100).unwrap().send(60, None);
         streams.reserve(id, 40).unwrap().send(1000, None);
-        assert_eq!(streams.queued_bytes(id), 100);
+        assert_eq!((streams.queued_bytes(id), streams.queued_bytes_of_all()), (100, 100));
         assert_eq!(streams.reserve(id, 1).err(), Some(NotQueued::QueueFull));
         streams.close(id);
         assert_eq!(streams.reserve(id, 0).err(), Some(NotQueued::Closing));

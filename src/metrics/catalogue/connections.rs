@@ -22,13 +22,22 @@ pub const CONNECTIONS_ENDED: Metric = metric(
     "viaduct_connections_ended_total",
     "Connections ended. peer_finished: the peer closed it, or its half of it, in good order; reset: the peer reset it, or had \
      gone; timed_out: the peer acknowledged nothing, or answered no probe (VIADUCT_TCP_USER_TIMEOUT_MS, VIADUCT_TCP_KEEPALIVE_S); idle: nothing came \
-     for VIADUCT_CONNECTION_IDLE_S; connect_failed: it could not be opened; connect_timeout: not within \
+     for VIADUCT_CONNECTION_IDLE_S, or VIADUCT_KEPT_ALIVE_IDLE_S after keepalives; connect_failed: it could not be opened; connect_timeout: not within \
      VIADUCT_CONNECT_TIMEOUT_MS; handshake_timeout: its handshakes were not complete within VIADUCT_HANDSHAKE_TIMEOUT_MS; \
      handshakes_full: VIADUCT_HANDSHAKES_MAX were under way; tls, websocket and proxy_protocol: what came was none, see their \
      own metrics; message_timeout: a message was not complete within VIADUCT_MESSAGE_TIMEOUT_S; framing: where \
-     the next message begins could not be told; no_buffer: too much was kept of incomplete messages; queue_full: the peer read too slowly; stopped: Viaduct ended; failed: any other \
+     the next message begins could not be told; no_buffer: too much was kept of incomplete messages; queue_full: the peer read too slowly, for itself or for all; stopped: Viaduct ended; failed: any other \
      error. On the side of the backends all but peer_finished, idle and stopped ask for a look.",
     &["side", "transport", "direction", "reason"],
+);
+
+/// Connections that a limit turned away.
+pub const CONNECTIONS_REFUSED: Metric = metric(
+    "viaduct_connections_refused_total",
+    "Connections of clients that were reset as soon as it was known whose they are. network: theirs has as many as \
+     VIADUCT_CONNECTIONS_PER_NETWORK lets it have; reserved: clients have all that are not kept free for backends, so raise \
+     VIADUCT_CONNECTIONS_MAX. They count neither as opened nor as ended.",
+    &["reason"],
 );
 
 /// Streams that cannot be read on.
@@ -108,6 +117,7 @@ pub(super) const ALL: &[Metric] = &[
     CONNECTIONS,
     CONNECTIONS_OPENED,
     CONNECTIONS_ENDED,
+    CONNECTIONS_REFUSED,
     FRAMING_FAULTS,
     PINGS_ANSWERED,
     STUN_ANSWERED,

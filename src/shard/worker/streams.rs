@@ -12,7 +12,7 @@ use crate::io::{ConnectionId, Output};
 use crate::metrics::cells::Dropped;
 use crate::metrics::connections::Ended;
 use crate::metrics::layers::{Handshake, Head};
-use crate::proxy::inbound::Inbound;
+use crate::proxy::inbound::{Inbound, Side};
 use crate::proxy::verdict::{AbsorbReason, MessageKind};
 use crate::proxy::{self, View};
 use crate::sip::reply::Status;
@@ -66,6 +66,10 @@ impl Worker {
             Some((Ok(Some((origin, rest))), _)) => {
                 let is_proxied = matches!(origin, Origin::Proxied { .. });
                 self.cells.proxy_protocol_head(if is_proxied { Head::Proxied } else { Head::Sender });
+                if !self.admit_origin(id) {
+                    out.streams.abort(id);
+                    return false;
+                }
                 self.count_opened(id);
                 if !rest.is_empty() {
                     self.take(id, &rest, out);
@@ -79,6 +83,20 @@ impl Worker {
             }
             Some((Ok(None), _)) | None => false,
         }
+    }
+
+    /// Whether the client whom a head of the PROXY protocol named may have its connection; one that may not is forgotten.
+    fn admit_origin(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.delivery.connections.get_mut(id) else { return false };
+        let (side, source) = (connection.side, connection.peer.ip());
+        let mut others = self.delivery.held(&self.snapshot);
+        others.clients -= usize::from(side == Side::Client);
+        let admitted = self.delivery.admit(side, source, others);
+        match (admitted, self.delivery.connections.get_mut(id)) {
+            (Ok(admission), Some(connection)) => connection._admission = admission,
+            _ => drop(self.delivery.connections.remove(id)),
+        }
+        self.delivery.connections.get_mut(id).is_some()
     }
 
     /// Takes records of TLS. What the peer must be told goes first: answers to what it says come after the handshake.
@@ -146,6 +164,7 @@ impl Worker {
         let step = |connection: &mut Connection| {
             let outcome = connection.session.unframe(bytes, &mut said, &mut wire);
             connection.session.seal(&wire, &mut sealed);
+            connection.is_kept_alive |= said.has_pinged;
             outcome
         };
         let advanced = self.delivery.connections.advance(id, step);
@@ -217,6 +236,7 @@ impl Worker {
     fn keepalive(&mut self, id: ConnectionId, keepalive: Keepalive, out: &mut Output) {
         let now_us = self.now_us();
         let Some(connection) = self.delivery.connections.get_mut(id) else { return };
+        connection.is_kept_alive |= keepalive.pings > 0;
         let (side, listener) = (connection.side, connection.listener);
         self.cells.received(side, self.delivery.transport(listener), MessageKind::Unread);
         self.cells.absorbed(AbsorbReason::Keepalive);
