@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) ending: Option<(Ended, u64)>,
     /// The place that it takes of its network's.
     pub(super) _admission: Option<Admission>,
+    /// It has brought anything besides handshakes, which prove nobody behind them.
+    pub(super) has_spoken: bool,
     /// It has brought a keepalive.
     pub(super) is_kept_alive: bool,
     /// The peer sends no more, but may still read: responses to what it has sent go to it for a while.

@@ -348,7 +348,7 @@ impl Delivery {
         }
         let (session, hello) = self.greet(&route, snapshot, shipment)?;
         let id = out.streams.connect(route.to, from).map_err(|_| Undelivered::NoConnection)?;
-        self.dialed.opening(route, id);
+        self.dialed.opening(route, id, side);
         let begun_us = session.is_mid_message().then_some(now_us);
         self.connections.insert(Connection {
             id,
@@ -366,6 +366,7 @@ impl Delivery {
             ending: None,
             _admission: None,
             is_kept_alive: false,
+            has_spoken: false,
             is_half_closed: false,
             unanswered: 0,
         });

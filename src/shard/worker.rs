@@ -182,6 +182,7 @@ impl Handler for Worker {
             ending: None,
             _admission: admission,
             is_kept_alive: false,
+            has_spoken: false,
             is_half_closed: false,
             unanswered: 0,
         });
@@ -231,7 +232,8 @@ impl Handler for Worker {
             self.cells.dropped(Dropped::Framing);
         }
         gone.session.framer.close(&mut self.spare[gone.side.index()]);
-        let waiting = gone.route.map(|route| self.delivery.dialed.ended(route, id, now_us)).unwrap_or_default();
+        let ended = |route| self.delivery.dialed.ended(route, id, gone.has_spoken, now_us);
+        let waiting = gone.route.map(ended).unwrap_or_default();
         for Waiting { bytes, tag } in waiting {
             self.waiting_not_sent(&bytes, tag, Undelivered::NoConnection, out);
         }
@@ -246,7 +248,7 @@ impl Worker {
         let Some(connection) = self.delivery.connections.get_mut(id) else { return };
         let Connection { route, peer, listener, .. } = *connection;
         let hop = NextHop { listener, to: peer, from: None, connection: None, reconnect: None };
-        let waiting = route.map(|route| self.delivery.dialed.opened(route)).unwrap_or_default();
+        let waiting = route.map(|route| self.delivery.dialed.opened(route, now_us)).unwrap_or_default();
         for Waiting { bytes, tag } in waiting {
             let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, lane: 0, host: None };
             let sent = self.delivery.send_here(id, &self.snapshot, &shipment, now_us, out);

@@ -10,5 +10,6 @@ mod harness;
 mod latency;
 mod limits;
 mod publication;
+mod resting;
 mod streams;
 mod teardown;

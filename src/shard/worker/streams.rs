@@ -206,6 +206,7 @@ impl Worker {
     fn stream(&mut self, id: ConnectionId, bytes: &[u8], out: &mut Output) -> bool {
         let now_us = self.now_us();
         let Some(connection) = self.delivery.connections.get_mut(id) else { return false };
+        connection.has_spoken = true;
         let Connection { side, peer, listener, local, .. } = *connection;
         let mut framer = mem::take(&mut connection.session.framer);
         // Taken out while it lends a message, so that everything else may be used for that.
