@@ -180,6 +180,15 @@ impl Engine {
         }
     }
 
+    /// Hands what is staged to the kernel, reports every outcome and the end of every connection, and closes those. What has
+    /// arrived and was not handled is lost. No turn may follow.
+    pub fn finish(&mut self, handler: &mut impl Handler) {
+        match &mut self.kind {
+            Kind::Uring(engine) => engine.finish(handler),
+            Kind::Poll(engine) => engine.finish(handler),
+        }
+    }
+
     /// Hands what is staged to the kernel, without reporting the outcomes, and closes connections and
     /// sockets. Their ports are free when it returns. Dropping the engine does the same.
     pub fn close(self) {}

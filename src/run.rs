@@ -85,6 +85,10 @@ const ADMIN_GRACE: Duration = Duration::from_secs(1);
 /// How often connections are counted that are let end.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
+/// For how long nothing is forwarded once all is done. Who waits for a response over UDP sends his request again after T1, 500 ms
+/// (RFC 3261 §17.1.1.1): where none has come for longer, nobody waits but for people, who may take minutes.
+pub const QUIET: Duration = Duration::from_millis(600);
+
 /// Runs until the operator ends it or a shard fails.
 pub fn run(settings: &Settings) -> Result<(), RunError> {
     let uring = settings.io != Choice::Poll;
@@ -258,34 +262,39 @@ impl Viaduct {
         }
     }
 
-    /// Accepts no more connections and lets those that there are go on, until clients and backends have closed theirs, the time
-    /// is over, the operator asks again, or a shard ends. Without connections it returns at once.
+    /// Accepts no more connections and goes on until clients and backends have closed theirs and nothing was forwarded for
+    /// [`QUIET`], the time is over, the operator asks again, or a shard ends.
     pub async fn drain(&mut self, grace: Duration) {
         self.shards.iter().for_each(Running::stop_accepting);
         let open = |shards: &[Running]| shards.iter().map(|shard| shard.cells.accepted_open()).sum::<u64>();
+        let forwarded = |shards: &[Running]| shards.iter().map(|shard| shard.cells.forwarded_total()).sum::<u64>();
         let connections = open(&self.shards);
-        if connections == 0 {
+        let mut seen = forwarded(&self.shards);
+        if (connections, seen) == (0, 0) {
             return;
         }
-        tracing::info!(connections, grace_s = grace.as_secs(), "letting connections end");
+        tracing::info!(connections, grace_s = grace.as_secs(), "letting connections and transactions end");
+        let mut quiet_since = Instant::now();
         let deadline = Instant::now() + grace;
         // One for the whole wait: a signal that comes between two would be lost.
         let mut again = pin!(signal::terminated());
-        while open(&self.shards) > 0 && Instant::now() < deadline {
+        while (open(&self.shards) > 0 || quiet_since.elapsed() < QUIET) && Instant::now() < deadline {
             tokio::select! {
                 () = sleep(DRAIN_LOOK) => {}
                 _ = &mut again => return,
                 _ = self.ended.recv() => return,
+            }
+            let count = forwarded(&self.shards);
+            if std::mem::replace(&mut seen, count) != count {
+                quiet_since = Instant::now();
             }
         }
     }
 
     /// Ends the shards; returns when their sockets are closed.
     pub fn stop(self) {
-        for shard in self.shards {
-            if !shard.stop() {
-                tracing::error!("a shard had panicked");
-            }
+        if !shard_thread::stop(self.shards) {
+            tracing::error!("a shard had panicked");
         }
     }
 }

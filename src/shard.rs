@@ -7,6 +7,7 @@
 //! | `session` | what lies between a connection's bytes and its messages |
 //! | `delivery` | how a message leaves: by a datagram, on a connection, by another shard |
 //! | `connections` | what is known of each connection |
+//! | `ending` | what a shard does before it ends |
 //! | `limits` | what is refused because too much of it would leave too little for others |
 //! | [`networks`] | how many connections each source network has |
 //! | `dialed` | the connections that the shard opened, and what waits for them |
@@ -23,6 +24,7 @@ pub mod asker;
 mod connections;
 mod delivery;
 mod dialed;
+mod ending;
 mod limits;
 pub mod mailbox;
 pub mod networks;
@@ -105,9 +107,11 @@ impl Shard {
         self.engine.stop_accepting();
     }
 
-    /// Closes the sockets; their ports are free at once.
-    pub fn close(self) {
-        self.engine.close();
+    /// Sends or answers what there is and closes connections and sockets; their ports are free at once. Every message that was
+    /// received is counted then, but for what was posted to other shards.
+    pub fn close(mut self) {
+        self.worker.end(self.engine.output());
+        self.engine.finish(&mut self.worker);
     }
 
     /// No longer than until some connections are to be looked at again.

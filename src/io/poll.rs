@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::control::drops_since;
 use super::handler::Silent;
 use super::{Doorbell, Handler, Options, Outbox, Output, Sockets, Streams, Turn};
+use crate::io::streams::{FINISH_ROUNDS_MAX, finish_all};
 
 mod receive;
 mod send;
@@ -93,6 +94,18 @@ impl Poll {
         self.flush(handler);
         self.streams.tend(handler, &mut self.output);
         Ok(turn)
+    }
+
+    /// Sends what it can and lets go of all connections.
+    pub(crate) fn finish(&mut self, handler: &mut impl Handler) {
+        self.flush(handler);
+        for _ in 0..FINISH_ROUNDS_MAX {
+            if !self.output.streams.has_listed() {
+                break;
+            }
+            self.streams.tend(handler, &mut self.output);
+        }
+        finish_all(handler, &mut self.output);
     }
 
     /// How long to wait: not at all while there is something left to do.

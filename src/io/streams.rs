@@ -23,7 +23,7 @@ mod queue;
 mod table;
 
 pub(crate) use connection::{Connection, Phase};
-pub(crate) use lifecycle::{finish, opened, peer_finished, received};
+pub(crate) use lifecycle::{finish, finish_all, opened, peer_finished, received};
 pub(crate) use listening::{Pause, admit, is_passing};
 pub use table::{StreamSlot, Streams};
 
@@ -76,6 +76,8 @@ pub enum Closed {
     TimedOut,
     /// [`Streams::abort`] was called.
     Aborted,
+    /// The engine was finished.
+    Stopped,
     /// It could not be opened; `ConnectionRefused` where nobody listens.
     ConnectFailed(io::ErrorKind),
     /// Any other error of the network or the kernel.
@@ -161,6 +163,9 @@ impl StreamOptions {
 /// messages. The rest waits in the sockets, which slows its senders down. Without a bound, a burst that a shard can read at
 /// once would be more than its send slots and queues hold, and the excess would be lost.
 pub(crate) const BYTES_A_TURN: u64 = 128 << 10;
+
+/// How often connections are tended at the end for what is still queued: enough for each of 16,384 to send once.
+pub(crate) const FINISH_ROUNDS_MAX: usize = 64;
 
 /// A slot's number has 24 bits in what the ring gives back with a completion; no process has as many descriptors.
 const CONNECTIONS_MAX: u32 = 1 << 20;

@@ -15,6 +15,7 @@ use io_uring::{SubmissionQueue, cqueue, opcode};
 use super::control::drops_since;
 use super::handler::Silent;
 use super::outbox::Wire;
+use super::streams::{FINISH_ROUNDS_MAX, finish_all};
 use super::{Doorbell, Handler, Options, Outbox, Output, SendError, Sockets, Streams, Turn, Unavailable};
 
 mod buffers;
@@ -285,10 +286,8 @@ impl Drop for Uring {
     /// Without this the kernel takes the ring down later, in its own time, and keeps the ports until
     /// then (measured: 40 to 68 ms).
     fn drop(&mut self) {
-        self.tend_streams(&mut Silent);
-        self.push_sends();
-        let _ = self.ring.enter(Wait::No);
-        if !self.quiesce() {
+        self.send_rest(&mut Silent);
+        if !self.quiesce(&mut Silent) {
             self.leak();
         }
         let submitter = self.ring.submitter();
@@ -299,14 +298,51 @@ impl Drop for Uring {
 }
 
 impl Uring {
+    /// Sends what it can, lets the kernel be done with everything, and lets go of all connections.
+    pub(crate) fn finish(&mut self, handler: &mut impl Handler) {
+        self.send_rest(handler);
+        // Where the kernel is not done, what it may still read is left to be leaked, and its outcome is not known.
+        if self.quiesce(handler) {
+            self.settle(handler);
+            self.give_up_unsettled(handler);
+            finish_all(handler, &mut self.output);
+        }
+    }
+
+    /// Hands all that is staged or queued to the kernel, without waiting.
+    fn send_rest(&mut self, handler: &mut impl Handler) {
+        self.tend_streams(handler);
+        self.push_sends();
+        let _ = self.ring.enter(Wait::No);
+        for _ in 0..FINISH_ROUNDS_MAX {
+            let _ = self.collect(&mut Turn::default());
+            self.arrivals.clear();
+            self.streams.discard(handler, &mut self.output);
+            if !self.output.streams.has_listed() || self.ring.unconsumed() > 0 {
+                break;
+            }
+            self.settle(handler);
+            self.tend_streams(handler);
+            let _ = self.ring.enter(Wait::No);
+        }
+    }
+
+    /// Reports the datagrams that the kernel has not taken to the last.
+    fn give_up_unsettled(&mut self, handler: &mut impl Handler) {
+        for slot in self.in_flight.drain(..) {
+            let (tag, error) = self.output.datagrams.release(slot);
+            handler.send_failed(tag, error.unwrap_or(SendError::WouldBlock));
+        }
+    }
+
     /// Ends all receives and waits for their last completions: before those, the kernel still holds
     /// our memory and the sockets. False if they do not come.
-    fn quiesce(&mut self) -> bool {
+    fn quiesce(&mut self, handler: &mut impl Handler) -> bool {
         // One call of the kernel posts some tens of completions.
         for _ in 0..QUIESCE_ROUNDS_MAX + self.streams.operations() {
             let _ = self.collect(&mut Turn::default());
             self.arrivals.clear();
-            self.streams.discard();
+            self.streams.discard(handler, &mut self.output);
             let streams_done = self.streams.operations() == 0;
             if streams_done && !self.bell.armed && self.receivers.iter().all(|receiver| !receiver.armed) {
                 return true;

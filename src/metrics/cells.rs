@@ -120,6 +120,8 @@ pub enum Dropped {
     QueueFull,
     /// All send queues together are full.
     QueuesFull,
+    /// The shard that has the connection had ended.
+    Ended,
     /// The shard that has the connection does not keep up with what others post to it.
     MailboxFull,
     /// No connection could be opened for it: the table is full, or too many requests wait.
@@ -130,7 +132,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// How many reasons are counted apart.
-    pub const COUNT: usize = 15 + SendError::ALL.len();
+    pub const COUNT: usize = 16 + SendError::ALL.len();
 
     /// The place of a reason among [`Dropped::COUNT`].
     pub fn index(self) -> usize {
@@ -150,7 +152,8 @@ impl Dropped {
             Dropped::NoConnection => 12,
             Dropped::Framing => 13,
             Dropped::QueuesFull => 14,
-            Dropped::SendFailed(error) => 15 + error.index(),
+            Dropped::Ended => 15,
+            Dropped::SendFailed(error) => 16 + error.index(),
         }
     }
 }
@@ -333,6 +336,11 @@ impl ShardCells {
     /// Messages forwarded.
     pub fn forwarded_count(&self, to: Side, transport: Transport, kind_index: usize) -> u64 {
         value(&self.counts.sent, grid(to, transport, KINDS) + kind_index)
+    }
+
+    /// Messages forwarded, of all kinds.
+    pub fn forwarded_total(&self) -> u64 {
+        self.counts.sent[..FORWARDED].iter().map(Cell::get).sum()
     }
 
     /// Requests answered.

@@ -330,6 +330,7 @@ fn dropped_label(index: usize) -> &'static str {
         "no_connection",
         "framing",
         "queues_full",
+        "shard_ended",
     ];
     match LABELS.get(index) {
         Some(label) => label,

@@ -222,6 +222,16 @@ impl Connections {
         streams.close(id);
     }
 
+    /// Begins to end all whose layers tell their peers so; of others the end of the stream tells enough.
+    pub(super) fn close_layered(&mut self, why: Ended, now_us: u64, streams: &mut Streams) {
+        for slot in 0..self.slots.len() {
+            let layered = self.slots[slot].as_ref().filter(|connection| !connection.session.is_plain());
+            if let Some(id) = layered.map(|connection| connection.id) {
+                self.close(id, why, now_us, streams);
+            }
+        }
+    }
+
     /// Notes that the peer of one sends no more. Where responses are due, the connection is kept for them.
     pub(super) fn peer_finished(
         &mut self,

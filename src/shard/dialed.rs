@@ -181,6 +181,17 @@ impl Dialed {
         }
     }
 
+    /// Gives all that waits, since no connection will be opened any more.
+    pub(super) fn give_up(&mut self) -> Vec<Waiting> {
+        self.waiting_bytes = [0; 2];
+        self.rested.clear();
+        let waiting = |(_, entry): (Route, Entry)| match entry.dial {
+            Dial::Opening { waiting, .. } => waiting,
+            Dial::Open { .. } | Dial::Resting { .. } => Vec::new(),
+        };
+        self.routes.drain().flat_map(waiting).collect()
+    }
+
     /// Lets a route rest.
     fn failed(&mut self, route: Route, now_us: u64) -> Vec<Waiting> {
         let Some(entry) = self.routes.get_mut(&route) else { return Vec::new() };

@@ -15,7 +15,7 @@ use crate::proxy::verdict::NextHop;
 
 /// The most parcels that wait for one shard: some turns' worth of all others. One that does not keep up with so many has other
 /// troubles.
-const PARCELS_MAX: usize = 8192;
+pub(super) const PARCELS_MAX: usize = 8192;
 
 /// The most buffers that are kept for further parcels.
 const SPARE_MAX: usize = 1024;

@@ -16,6 +16,7 @@ use crate::metrics::cells::ShardCells;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
 
+use super::ending::count_undelivered;
 use super::mailbox::PostOffice;
 use super::networks::Networks;
 use super::policy::ConnectionPolicy;
@@ -53,6 +54,8 @@ pub struct Running {
     pub cells: Arc<ShardCells>,
     /// Why it does not run on io_uring though it was to, if possible.
     pub fallback: Option<Unavailable>,
+    number: usize,
+    post: PostOffice,
     orders: Arc<Orders>,
     doorbell: Doorbell,
     thread: Option<JoinHandle<()>>,
@@ -92,7 +95,8 @@ type Started = Result<(Arc<ShardCells>, Option<Unavailable>), Unavailable>;
 pub fn start(plan: Plan, doorbell: Doorbell, ended: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
     let orders = Arc::new(Orders::default());
     let (report, started) = bounded(1);
-    let name = format!("shard-{}", plan.number);
+    let (number, post) = (plan.number, plan.post.clone());
+    let name = format!("shard-{number}");
     let body = {
         let (doorbell, orders) = (doorbell.clone(), orders.clone());
         move || {
@@ -103,7 +107,7 @@ pub fn start(plan: Plan, doorbell: Doorbell, ended: impl FnOnce() + Send + 'stat
     let thread = Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
     let gone = |_| StartError::Thread(io::Error::other("it ended before it began"));
     let (cells, fallback) = started.recv().map_err(gone)?.map_err(StartError::Engine)?;
-    Ok(Running { cells, fallback, orders, doorbell, thread: Some(thread) })
+    Ok(Running { cells, fallback, number, post, orders, doorbell, thread: Some(thread) })
 }
 
 impl Running {
@@ -113,22 +117,31 @@ impl Running {
         self.doorbell.ring();
     }
 
-    /// Ends the shard after the turn it is in. Returns when its sockets are closed; `false` where it had panicked.
-    pub fn stop(mut self) -> bool {
-        self.halt()
-    }
-
-    fn halt(&mut self) -> bool {
+    /// Ends the shard after the turn it is in.
+    fn tell_to_stop(&self) {
         self.orders.stop.store(true, Ordering::Release);
         self.doorbell.ring();
+    }
+
+    fn join(&mut self) -> bool {
         self.thread.take().is_none_or(|thread| thread.join().is_ok())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.halt();
+        self.tell_to_stop();
+        self.join();
     }
+}
+
+/// Ends all shards of a process, each after the turn it is in. Returns when their sockets are closed, and what one had for another
+/// that had ended before is counted; `false` where one had panicked.
+pub fn stop(mut shards: Vec<Running>) -> bool {
+    shards.iter().for_each(Running::tell_to_stop);
+    let ended: Vec<bool> = shards.iter_mut().map(Running::join).collect();
+    shards.iter().for_each(|shard| count_undelivered(&shard.post, shard.number, &shard.cells));
+    ended.into_iter().all(|ended| ended)
 }
 
 fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started>) {

@@ -274,7 +274,7 @@ fn ended_by(why: Closed) -> Ended {
         Closed::Finished => Ended::PeerFinished,
         Closed::Reset => Ended::Reset,
         Closed::TimedOut => Ended::TimedOut,
-        Closed::Aborted => Ended::Stopped,
+        Closed::Aborted | Closed::Stopped => Ended::Stopped,
         Closed::ConnectFailed(_) => Ended::ConnectFailed,
         Closed::Failed(_) => Ended::Failed,
     }

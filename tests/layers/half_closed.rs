@@ -65,3 +65,21 @@ fn a_stream_that_ends_without_a_word_of_its_layers_or_in_tls_1_2_ends_both_ways(
     }
     viaduct.reaches("viaduct_connections_ended_total", &["\"peer_finished\""], 4.0);
 }
+
+#[test]
+fn clients_are_told_in_the_manner_of_their_connection_that_viaduct_ends() {
+    on_each_engine(|engine| {
+        let backend = Backend::new();
+        let viaduct = Running::start(engine, &backend.setting(), "", &[("VIADUCT_GRACE_S", "0")]);
+        let mut clients = Way::ALL.map(|way| Client::open(&viaduct, way));
+        for client in &mut clients {
+            client.send(&client.request("OPTIONS", &client.way.label(), ""));
+            backend.answer();
+            client.message();
+        }
+        viaduct.tell_to_end();
+        for client in &mut clients {
+            assert!(client.is_closed(), "{:?}", client.way);
+        }
+    });
+}

@@ -93,8 +93,16 @@ impl Running {
     }
 
     pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    pub fn tell_to_end(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// The sum of a metric over all lines that have these words.

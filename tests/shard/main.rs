@@ -11,5 +11,6 @@ mod latency;
 mod limits;
 mod publication;
 mod resting;
+mod shutdown;
 mod streams;
 mod teardown;

@@ -486,19 +486,24 @@ impl Scene {
     /// Every message that came in went out, was answered, was absorbed, or was dropped for a reason.
     pub fn assert_sum(&mut self, count: u64) {
         self.settle();
-        let places = || Side::ALL.into_iter().flat_map(|side| Transport::ALL.map(|transport| (side, transport)));
-        let kinds = || places().flat_map(|place| (0..MessageKind::COUNT).map(move |kind| (place, kind)));
-        let over = |of: &dyn Fn(&ShardCells) -> u64| -> u64 { self.cells.iter().map(|cells| of(cells)).sum() };
-        let came = over(&|cells| kinds().map(|((s, t), kind)| cells.received_count(s, t, kind)).sum());
-        let went = over(&|cells| kinds().map(|((s, t), kind)| cells.forwarded_count(s, t, kind)).sum());
-        let answered = over(&|cells| {
-            places().flat_map(|(s, t)| Status::ALL.map(|status| cells.answered_count(s, t, status))).sum()
-        });
-        let absorbed = over(&|cells| AbsorbReason::ALL.map(|reason| cells.absorbed_count(reason)).iter().sum());
-        let dropped = over(&|cells| (0..Dropped::COUNT).map(|reason| cells.dropped_count(reason)).sum());
+        let [came, went, answered, absorbed, dropped] = sums(&self.cells);
         assert_eq!(came, count);
         assert_eq!(came, went + answered + absorbed + dropped, "{went} {answered} {absorbed} {dropped}");
     }
+}
+
+/// How many messages came in, and how many were forwarded, answered, absorbed and dropped.
+pub fn sums(cells: &[Arc<ShardCells>]) -> [u64; 5] {
+    let places = || Side::ALL.into_iter().flat_map(|side| Transport::ALL.map(|transport| (side, transport)));
+    let kinds = || places().flat_map(|place| (0..MessageKind::COUNT).map(move |kind| (place, kind)));
+    let over = |of: &dyn Fn(&ShardCells) -> u64| -> u64 { cells.iter().map(|cells| of(cells)).sum() };
+    [
+        over(&|cells| kinds().map(|((s, t), kind)| cells.received_count(s, t, kind)).sum()),
+        over(&|cells| kinds().map(|((s, t), kind)| cells.forwarded_count(s, t, kind)).sum()),
+        over(&|cells| places().flat_map(|(s, t)| Status::ALL.map(|status| cells.answered_count(s, t, status))).sum()),
+        over(&|cells| AbsorbReason::ALL.map(|reason| cells.absorbed_count(reason)).iter().sum()),
+        over(&|cells| (0..Dropped::COUNT).map(|reason| cells.dropped_count(reason)).sum()),
+    ]
 }
 
 /// The far end of a connection.

@@ -173,6 +173,16 @@ pub(crate) fn finish(slot: u32, handler: &mut impl Handler, output: &mut Output)
     handler.closed(id, why, output);
 }
 
+/// Lets go of all connections, the kernel being done with them: as [`finish`] does, each in good order.
+pub(crate) fn finish_all(handler: &mut impl Handler, output: &mut Output) {
+    for slot in 0..output.streams.connections.len() as u32 {
+        output.streams.end(slot, Closed::Stopped);
+        if output.streams.connections[slot as usize].phase == Phase::Ended {
+            finish(slot, handler, output);
+        }
+    }
+}
+
 /// Makes closing a descriptor reset its connection, at once and without a trace (`TIME_WAIT`).
 pub(super) fn reset_on_close(descriptor: &OwnedFd) -> io::Result<()> {
     SockRef::from(descriptor).set_linger(Some(std::time::Duration::ZERO))

@@ -149,11 +149,13 @@ impl Driver {
         self.operations
     }
 
-    /// Forgets what has completed; connections that were accepted by it are closed.
-    pub(super) fn discard(&mut self) {
+    /// Reports what has been sent, and forgets what else has completed; connections that were accepted by it are closed.
+    pub(super) fn discard(&mut self, handler: &mut impl Handler, output: &mut Output) {
         for event in self.events.drain(..) {
-            if let (StreamOperation::Accept(_), 0..) = (event.operation, event.result) {
-                drop(descriptor(event.result));
+            match (event.operation, event.result) {
+                (StreamOperation::Accept(_), 0..) => drop(descriptor(event.result)),
+                (StreamOperation::Send(id), result) => sent(id, result, handler, output),
+                _ => {}
             }
         }
     }

@@ -32,7 +32,7 @@ pub const MESSAGES_DROPPED: Metric = metric(
      responses that answer nothing that was forwarded; name_being_resolved are requests of backends to a name asked for the \
      first time, which UDP sends again. Of streams: connection_gone had no connection left and no other way; queue_full had a \
      peer that reads too slowly (VIADUCT_QUEUE_BYTES); queues_full found too much waiting on all connections together \
-     (VIADUCT_QUEUES_BYTES_MAX); mailbox_full had a shard that does not keep up; no_connection found \
+     (VIADUCT_QUEUES_BYTES_MAX); mailbox_full had a shard that does not keep up, shard_ended one that had ended; no_connection found \
      the table full (VIADUCT_CONNECTIONS_MAX) or too many requests waiting; framing: the end of a message \
      could not be told, or its connection ended within it.",
     &["reason"],

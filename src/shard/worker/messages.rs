@@ -136,7 +136,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn send_parcel(&mut self, parcel: Parcel, out: &mut Output) {
+    pub(in crate::shard) fn send_parcel(&mut self, parcel: Parcel, out: &mut Output) {
         let now_us = self.now_us();
         let Parcel { connection, hop, tag, bytes } = parcel;
         let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, lane: 0, host: None };
