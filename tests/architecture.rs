@@ -11,7 +11,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("io", &["io"]),
     ("proxy", &["proxy", "sip", "balance"]),
     ("metrics", &["metrics", "proxy", "frame", "sip", "balance", "io"]),
-    ("shard", &["shard", "io", "frame", "proxy", "sip", "metrics"]),
+    ("shard", &["shard", "io", "frame", "proxy", "sip", "metrics", "balance"]),
     ("config", &["config", "frame", "sip", "balance", "io", "proxy"]),
     ("control", &["control", "metrics", "frame", "proxy", "balance", "sip"]),
     ("run", &["run", "config", "control", "shard", "metrics", "proxy", "frame", "sip", "balance", "io"]),

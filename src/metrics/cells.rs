@@ -84,6 +84,11 @@ impl SentTag {
         usize::from(self.0) < FORWARDED && usize::from(self.0) % KINDS < Method::COUNT || SentTag::is_extra(self.0)
     }
 
+    /// Whether it is of a request that is forwarded and is to be answered. Of two copies the first alone is.
+    pub fn awaits_response(self) -> bool {
+        self.is_request() && !SentTag::is_extra(self.0) && usize::from(self.0) % KINDS != Method::Ack as usize
+    }
+
     /// Whether it is of a final response, forwarded or our own.
     pub fn is_final_response(self) -> bool {
         let is_final = |kind: usize| (Method::COUNT + 1..Method::COUNT + CLASSES).contains(&kind);
@@ -271,7 +276,7 @@ impl ShardCells {
         &self.backends
     }
 
-    /// Counts a request to a backend.
+    /// Counts a request to a backend that leaves by a datagram or on an open connection.
     pub fn backend_request(&self, backend: BackendSlot) {
         self.backends.request(backend);
     }

@@ -9,6 +9,7 @@ mod layers;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::balance::backend::BackendSlot;
 use crate::io::{ConnectionId, NotQueued, Outbox, Output, Transmit};
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::metrics::connections::{Ended, Refused};
@@ -70,6 +71,8 @@ pub(super) struct Shipment<'a> {
     pub(super) content: Content<'a>,
     pub(super) hop: NextHop,
     pub(super) tag: SentTag,
+    /// The backend that it is a request to.
+    pub(super) backend: Option<BackendSlot>,
     /// Which of several connections to the same place it keeps to.
     pub(super) lane: u8,
     /// The host that it was found by, where it goes to a name: who a TLS peer must prove to be.
@@ -175,7 +178,11 @@ impl Delivery {
         out: &mut Output,
     ) -> Result<(), Undelivered> {
         match self.sockets.get(shipment.hop.listener.get()) {
-            Some((Transport::Udp, socket)) => send_datagram(*socket, shipment, &mut out.datagrams),
+            Some((Transport::Udp, socket)) => {
+                send_datagram(*socket, shipment, &mut out.datagrams)?;
+                self.count_request(shipment);
+                Ok(())
+            }
             Some(_) => match shipment.hop.connection {
                 Some(name) => self.send_by_name(name, snapshot, shipment, now_us, out),
                 None => self.send_to(shipment.hop.to, snapshot, shipment, now_us, out),
@@ -262,6 +269,7 @@ impl Delivery {
             true => self.send_plain(id, shipment, now_us, out)?,
             false => self.send_wrapped(id, shipment, now_us, out)?,
         }
+        self.count_request(shipment);
         if shipment.tag.is_final_response() {
             self.connections.answered(id, now_us, &mut out.streams);
         }
@@ -295,6 +303,15 @@ impl Delivery {
             self.connections.abort(id, Ended::QueueFull, now_us, &mut out.streams);
         }
         Undelivered::NoRoom(Dropped::QueueFull)
+    }
+
+    /// Counts a request to a backend, now that it is on its way.
+    fn count_request(&self, shipment: &Shipment<'_>) {
+        let Some(backend) = shipment.backend else { return };
+        self.cells.backend_request(backend);
+        if shipment.tag.awaits_response() {
+            self.cells.backend_asked(backend);
+        }
     }
 
     /// Sends by any connection to that address, which is opened if need be.
@@ -379,7 +396,9 @@ impl Delivery {
         if !shipment.content.write_to(&mut bytes) {
             return Err(Undelivered::NoRoom(Dropped::TooLong));
         }
-        self.dialed.wait(route, Waiting { bytes, tag: shipment.tag }).map_err(|_| Undelivered::NoConnection)
+        self.dialed
+            .wait(route, Waiting { bytes, tag: shipment.tag, backend: shipment.backend })
+            .map_err(|_| Undelivered::NoConnection)
     }
 }
 

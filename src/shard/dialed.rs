@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use ahash::AHashMap;
 
+use crate::balance::backend::BackendSlot;
 use crate::io::ConnectionId;
 use crate::metrics::cells::SentTag;
 use crate::proxy::inbound::{ListenerIndex, Side};
@@ -42,6 +43,8 @@ pub(super) enum Found {
 pub(super) struct Waiting {
     pub(super) bytes: Vec<u8>,
     pub(super) tag: SentTag,
+    /// The backend that it is a request to.
+    pub(super) backend: Option<BackendSlot>,
 }
 
 /// The routes of a shard.
@@ -234,7 +237,11 @@ mod tests {
     };
 
     fn message(bytes: usize) -> Waiting {
-        Waiting { bytes: vec![0; bytes], tag: SentTag::forwarded(Side::Backend, Transport::Tcp, MessageKind::Unread) }
+        Waiting {
+            bytes: vec![0; bytes],
+            tag: SentTag::forwarded(Side::Backend, Transport::Tcp, MessageKind::Unread),
+            backend: None,
+        }
     }
 
     #[test]

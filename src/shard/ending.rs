@@ -20,7 +20,7 @@ impl Worker {
             let Some(parcel) = self.delivery.take_parcel() else { break };
             self.send_parcel(parcel, out);
         }
-        for Waiting { bytes, tag } in self.delivery.dialed.give_up() {
+        for Waiting { bytes, tag, .. } in self.delivery.dialed.give_up() {
             self.waiting_not_sent(&bytes, tag, Undelivered::NoConnection, out);
         }
         let now_us = self.now_us();

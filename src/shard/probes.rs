@@ -8,7 +8,6 @@ use crate::metrics::cells::SentTag;
 use crate::proxy::probe::exchange::{Outcome, Question};
 use crate::proxy::probe::{self, ProbeAnswer};
 use crate::proxy::verdict::{AbsorbReason, Decision, MessageKind, Verdict};
-use crate::sip::start_line::Method;
 
 use super::delivery::{Content, Shipment, Undelivered};
 use super::worker::Worker;
@@ -26,7 +25,8 @@ impl Worker {
         let (post, now_us) = (self.delivery.post.clone(), self.now_us());
         for _ in 0..QUESTIONS_A_TURN {
             let Some(Question { hop, bytes }) = post.probes().take(number) else { return };
-            let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag: SentTag::PROBE, lane: 0, host: None };
+            let (content, tag) = (Content::Bytes(&bytes), SentTag::PROBE);
+            let shipment = Shipment { content, hop, tag, backend: None, lane: 0, host: None };
             if self.delivery.send(&self.snapshot, &shipment, now_us, out).is_err() {
                 // No room, or a route that rests since it failed: neither tells anything of the backend.
                 self.tell(&bytes, Outcome::Unsent);
@@ -53,16 +53,6 @@ impl Worker {
         self.cells.backend_response(backend, status);
         if matches!(decision.verdict, Verdict::Forward { .. } | Verdict::Absorb(AbsorbReason::DoubledAnswer)) {
             self.cells.backend_heard(backend, status);
-        }
-    }
-
-    /// Counts a request that was sent to a backend, if it went to one.
-    pub(super) fn note_request(&self, decision: &Decision) {
-        let Verdict::Forward { backend: Some(backend), .. } = decision.verdict else { return };
-        let backend = self.snapshot.slot(backend);
-        self.cells.backend_request(backend);
-        if decision.kind != MessageKind::Request(Method::Ack) {
-            self.cells.backend_asked(backend);
         }
     }
 

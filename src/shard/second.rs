@@ -19,9 +19,8 @@ impl Worker {
         let Verdict::Forward { hop, backend: Some(backend), .. } = decision.verdict else { return };
         let lane = self.lane(inbound.bytes);
         let content = Content::Draft(&self.scratch.draft, inbound.bytes);
-        let shipment = Shipment { content, hop, tag: SentTag::SECOND, lane, host: None };
-        if self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out).is_ok() {
-            self.cells.backend_request(self.snapshot.slot(backend));
-        }
+        let backend = Some(self.snapshot.slot(backend));
+        let shipment = Shipment { content, hop, tag: SentTag::SECOND, backend, lane, host: None };
+        let _ = self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out);
     }
 }

@@ -234,7 +234,7 @@ impl Handler for Worker {
         gone.session.framer.close(&mut self.spare[gone.side.index()]);
         let ended = |route| self.delivery.dialed.ended(route, id, gone.has_spoken, now_us);
         let waiting = gone.route.map(ended).unwrap_or_default();
-        for Waiting { bytes, tag } in waiting {
+        for Waiting { bytes, tag, .. } in waiting {
             self.waiting_not_sent(&bytes, tag, Undelivered::NoConnection, out);
         }
         self.begin_turn();
@@ -249,8 +249,8 @@ impl Worker {
         let Connection { route, peer, listener, .. } = *connection;
         let hop = NextHop { listener, to: peer, from: None, connection: None, reconnect: None };
         let waiting = route.map(|route| self.delivery.dialed.opened(route, now_us)).unwrap_or_default();
-        for Waiting { bytes, tag } in waiting {
-            let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, lane: 0, host: None };
+        for Waiting { bytes, tag, backend } in waiting {
+            let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, backend, lane: 0, host: None };
             let sent = self.delivery.send_here(id, &self.snapshot, &shipment, now_us, out);
             if let Err(undelivered) = sent {
                 self.waiting_not_sent(&bytes, tag, undelivered, out);

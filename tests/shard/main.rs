@@ -4,6 +4,7 @@
 
 mod accounting;
 mod allocations;
+mod backend_requests;
 mod exhaustion;
 mod half_closed;
 mod harness;

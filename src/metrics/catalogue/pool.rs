@@ -3,8 +3,11 @@
 use super::{Metric, metric};
 
 /// Requests to a backend.
-pub const BACKEND_REQUESTS: Metric =
-    metric("viaduct_backend_requests_total", "Requests staged for a backend.", &["backend"]);
+pub const BACKEND_REQUESTS: Metric = metric(
+    "viaduct_backend_requests_total",
+    "Requests that left for a backend. One that waited for a connection in vain is none.",
+    &["backend"],
+);
 
 /// Responses from a backend.
 pub const BACKEND_RESPONSES: Metric = metric(

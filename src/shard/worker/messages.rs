@@ -1,5 +1,6 @@
 //! What is done with one message: it is decided about, sent, answered or counted.
 
+use crate::balance::backend::BackendSlot;
 use crate::frame::stun;
 use crate::io::{Datagram, Output, Transmit};
 use crate::metrics::cells::{Dropped, SentTag};
@@ -18,6 +19,7 @@ use crate::shard::mailbox::Parcel;
 struct Way<'a> {
     hop: NextHop,
     tag: SentTag,
+    backend: Option<BackendSlot>,
     lane: u8,
     host: Option<&'a [u8]>,
 }
@@ -51,17 +53,15 @@ impl Worker {
                 let tag = SentTag::forwarded(to, self.delivery.transport(hop.listener), decision.kind);
                 let lane = if backend.is_some() { self.lane(inbound.bytes) } else { 0 };
                 let host = decision.named.map(|wanted| wanted.host.of(inbound.bytes));
-                let is_sent = self.send(inbound, Way { hop, tag, lane, host }, out);
-                if is_sent {
-                    self.note_request(decision);
-                }
+                let backend = backend.map(|backend| self.snapshot.slot(backend));
+                self.send(inbound, Way { hop, tag, backend, lane, host }, out);
             }
             Verdict::Answer { hop, status, fault } => {
                 if let Some(fault) = fault {
                     self.cells.fault(fault);
                 }
                 let tag = SentTag::answered(decision.side, self.delivery.transport(hop.listener), status);
-                let _ = self.send(inbound, Way { hop, tag, lane: 0, host: None }, out);
+                self.send(inbound, Way { hop, tag, backend: None, lane: 0, host: None }, out);
             }
             Verdict::Absorb(reason) => self.cells.absorbed(reason),
             Verdict::Drop(reason) => {
@@ -84,23 +84,21 @@ impl Worker {
         }
     }
 
-    /// Sends the draft. `false` where it was not sent, which has been counted, and answered where it could be.
-    fn send(&mut self, inbound: &Inbound<'_>, way: Way<'_>, out: &mut Output) -> bool {
-        let Way { hop, tag, lane, host } = way;
+    /// Sends the draft. Where it cannot be sent it is answered, or counted as dropped.
+    fn send(&mut self, inbound: &Inbound<'_>, way: Way<'_>, out: &mut Output) {
+        let Way { hop, tag, backend, lane, host } = way;
         let content = Content::Draft(&self.scratch.draft, inbound.bytes);
-        let shipment = Shipment { content, hop, tag, lane, host };
+        let shipment = Shipment { content, hop, tag, backend, lane, host };
         let sent = self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out);
-        let Err(undelivered) = sent else { return true };
+        let Err(undelivered) = sent else { return };
         if let (Undelivered::NoRoom(dropped), None) = (undelivered, inbound.connection) {
             // Whoever sent it by a datagram sends it again.
-            self.cells.dropped(dropped);
-            return false;
+            return self.cells.dropped(dropped);
         }
         let mut buffer = std::mem::take(&mut self.undelivered);
         let len = content_len(&self.scratch, inbound, &mut buffer);
         self.not_sent(&buffer[..len], undelivered, out);
         self.undelivered = buffer;
-        false
     }
 
     /// Which of several connections to a backend a call keeps to, so that its messages stay in order.
@@ -127,7 +125,7 @@ impl Worker {
         };
         let tag = SentTag::answered(side, self.delivery.transport(hop.listener), status);
         let content = Content::Draft(&self.scratch.draft, forwarded);
-        let shipment = Shipment { content, hop, tag, lane: 0, host: None };
+        let shipment = Shipment { content, hop, tag, backend: None, lane: 0, host: None };
         match self.delivery.send(&self.snapshot, &shipment, now_us, out) {
             Ok(()) => {}
             Err(Undelivered::NoRoom(dropped)) => self.cells.dropped(dropped),
@@ -139,7 +137,7 @@ impl Worker {
     pub(in crate::shard) fn send_parcel(&mut self, parcel: Parcel, out: &mut Output) {
         let now_us = self.now_us();
         let Parcel { connection, hop, tag, bytes } = parcel;
-        let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, lane: 0, host: None };
+        let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, backend: None, lane: 0, host: None };
         if let Err(undelivered) = self.delivery.send_here(connection, &self.snapshot, &shipment, now_us, out) {
             self.not_sent(&bytes, undelivered, out);
         }
