@@ -9,6 +9,7 @@
 //! | [`streams`] | the settings of connections |
 //! | [`layers`] | the settings of TLS, WebSocket and the PROXY protocol |
 //! | [`per_network`] | the grammar of the limit on connections of one source network |
+//! | `words` | what single words and numbers may be, where a type does not say |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
 //!
 //! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
@@ -22,6 +23,7 @@ pub mod pool;
 pub mod probe;
 pub mod streams;
 pub mod value;
+mod words;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +31,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::{fmt, fs, thread};
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::io::Choice;
@@ -114,8 +115,9 @@ pub struct Settings {
     pub listen: Listeners,
 
     /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port[;weight=n]. The transport is
-    /// udp, tcp or tls, and one that a listener has. The name defaults to host:port; a backend that keeps its name keeps its
-    /// calls. Weights go from 0 to 1000 and default to 1. Host names are resolved once, at start
+    /// udp, tcp or tls, and one that a listener has; ;also=tcp after one over udp says that it takes both there. The name defaults
+    /// to host:port; a backend that keeps its name keeps its calls. Weights go from 0 to 1000 and default to 1. Host names
+    /// are resolved once, at start
     #[arg(long, env = "VIADUCT_BACKENDS", global = true, default_value = "", value_name = "LIST")]
     pub backends: Backends,
 
@@ -140,7 +142,7 @@ pub struct Settings {
 
     /// Which registrations get a Path with the client's flow: none, all, or those of clients behind address translation
     /// that support path or outbound (auto)
-    #[arg(long, env = "VIADUCT_PATH", global = true, default_value = "auto", value_parser = path_mode(), value_name = "WORD")]
+    #[arg(long, env = "VIADUCT_PATH", global = true, default_value = "auto", value_parser = words::path_mode(), value_name = "WORD")]
     pub path: PathMode,
 
     /// What of a request is hashed, by method: a comma list of METHOD=key, * for all others. Keys: call-id, to-uri, from-uri,
@@ -148,9 +150,15 @@ pub struct Settings {
     #[arg(long, env = "VIADUCT_HASH", global = true, default_value = "*=call-id", value_parser = value::hash_rules, value_name = "LIST")]
     pub hash: HashRules,
 
+    /// How many bytes, from 576 to 65535, a request over UDP may have to a backend that has ;also=tcp: a longer one goes to it by
+    /// TCP, and so does every INVITE, ACK and CANCEL, which must go the same way though they differ in length. 0 is off; RFC 3261
+    /// has 1300 where the path's MTU is not known, else 200 less than it
+    #[arg(long, env = "VIADUCT_UDP_REQUEST_BYTES_MAX", global = true, default_value_t = 0, value_parser = words::udp_request_bytes, value_name = "BYTES")]
+    pub udp_request_bytes_max: u32,
+
     /// What becomes of a dialog whose backend is gone from the pool: its requests go to the Call-ID's owner (rehash), or are
     /// answered 481
-    #[arg(long, env = "VIADUCT_LOST_PIN", global = true, default_value = "rehash", value_parser = on_lost_pin(), value_name = "WORD")]
+    #[arg(long, env = "VIADUCT_LOST_PIN", global = true, default_value = "rehash", value_parser = words::on_lost_pin(), value_name = "WORD")]
     pub lost_pin: OnLostPin,
 
     /// Whether backends are timed, by a stamp in Viaduct's own Via on each request to them. Off for backends that compare whole
@@ -194,11 +202,11 @@ pub struct Settings {
     pub pin_cores: PinCores,
 
     /// How datagrams get in and out: io_uring where it is to be had (auto), io_uring or nothing (uring), or epoll (poll)
-    #[arg(long, env = "VIADUCT_IO", global = true, default_value = "auto", value_parser = io_choice(), value_name = "ENGINE")]
+    #[arg(long, env = "VIADUCT_IO", global = true, default_value = "auto", value_parser = words::io_choice(), value_name = "ENGINE")]
     pub io: Choice,
 
     /// Receive buffers a shard: a power of two. How many datagrams can wait between two looks
-    #[arg(long, env = "VIADUCT_RECEIVE_BUFFERS", global = true, default_value_t = 512, value_parser = power_of_two, value_name = "NUMBER")]
+    #[arg(long, env = "VIADUCT_RECEIVE_BUFFERS", global = true, default_value_t = 512, value_parser = words::power_of_two, value_name = "NUMBER")]
     pub receive_buffers: u16,
 
     /// The largest datagram that is received; larger ones are dropped and counted. Memory is used as datagrams fill it
@@ -248,7 +256,7 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
 
     /// What is logged: off, error, warn, info, debug or trace, or a list of module=level
-    #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_parser = log_filter, value_name = "FILTER")]
+    #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_parser = words::log_filter, value_name = "FILTER")]
     pub log: String,
 
     /// How it is logged
@@ -366,6 +374,7 @@ impl Settings {
             path: self.path,
             on_lost_pin: self.lost_pin,
             hash: self.hash.clone(),
+            udp_request_bytes_max: self.udp_request_bytes_max,
         }
     }
 
@@ -400,43 +409,4 @@ fn one_secret(
         return Err(ConfigError::new(variable, "(not shown)", SecretTooShort, right));
     }
     Ok(SecretSetting::Set(secret))
-}
-
-fn path_mode() -> impl TypedValueParser<Value = PathMode> {
-    PossibleValuesParser::new(["off", "on", "auto"]).map(|word| match word.as_str() {
-        "off" => PathMode::Off,
-        "on" => PathMode::On,
-        _ => PathMode::Auto,
-    })
-}
-
-fn on_lost_pin() -> impl TypedValueParser<Value = OnLostPin> {
-    PossibleValuesParser::new(["rehash", "481"]).map(|word| match word.as_str() {
-        "481" => OnLostPin::Refuse,
-        _ => OnLostPin::Rehash,
-    })
-}
-
-fn io_choice() -> impl TypedValueParser<Value = Choice> {
-    PossibleValuesParser::new(["auto", "uring", "poll"]).map(|word| match word.as_str() {
-        "uring" => Choice::Uring,
-        "poll" => Choice::Poll,
-        _ => Choice::Auto,
-    })
-}
-
-/// Refuses words that the log's filter would take for the name of a module, and so log nothing.
-fn log_filter(text: &str) -> Result<String, String> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-    let level_of = |item: &str| item.rsplit('=').next().map(str::trim).unwrap_or_default().to_owned();
-    match text.split(',').find(|item| !is_level(&level_of(item))) {
-        None => Ok(text.to_owned()),
-        Some(item) => Err(format!("`{item}` has no level of {}", LEVELS.join(", "))),
-    }
-}
-
-fn power_of_two(text: &str) -> Result<u16, String> {
-    let number = text.parse::<u16>().ok().filter(|number| number.is_power_of_two() && *number >= 16);
-    number.ok_or_else(|| "not a power of two from 16 to 32768".to_owned())
 }

@@ -30,6 +30,7 @@
 //! | `target` | §16.5: where does it go? |
 //! | `nat` | is the client behind address translation, and by which flow is it reached? |
 //! | `rewrite` | §16.6: what is changed in it? |
+//! | `congestion` | §18.1.1: is it too long for a datagram? |
 //! | `response` | §16.7, §18.1.2, §18.2.2 |
 
 mod base64url;
@@ -46,6 +47,7 @@ pub mod token;
 pub mod trace;
 pub mod verdict;
 
+mod congestion;
 pub mod hash_key;
 mod nat;
 mod request;

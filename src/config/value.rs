@@ -38,7 +38,7 @@ pub struct Listen {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backends(pub Vec<BackendSetting>);
 
-/// One backend: `[name=]transport://host:port[;weight=n]`.
+/// One backend: `[name=]transport://host:port[;weight=n][;also=tcp]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendSetting {
     /// What it is known by.
@@ -49,6 +49,8 @@ pub struct BackendSetting {
     pub target: HostPort,
     /// Its share.
     pub weight: Weight,
+    /// Whether it takes TCP besides UDP.
+    pub also_by_tcp: bool,
 }
 
 /// A host, by name or address, and a port. An IPv6 address stands in brackets.
@@ -171,9 +173,11 @@ impl fmt::Display for HostPort {
 
 impl fmt::Display for Backends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, BackendSetting { name, transport, target, weight }) in self.0.iter().enumerate() {
+        for (index, BackendSetting { name, transport, target, weight, also_by_tcp }) in self.0.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma}{name}={}://{target};weight={weight}", transport.label())?;
+            let also = if *also_by_tcp { ALSO_BY_TCP } else { "" };
+            let semicolon = if *also_by_tcp { ";" } else { "" };
+            write!(f, "{comma}{name}={}://{target};weight={weight}{semicolon}{also}", transport.label())?;
         }
         Ok(())
     }
@@ -271,6 +275,9 @@ fn parse_advertised(text: &str) -> Result<HostPort, String> {
     Ok(advertised)
 }
 
+/// What a backend over UDP says that takes TCP too.
+const ALSO_BY_TCP: &str = "also=tcp";
+
 fn parse_backend(item: &str) -> Result<BackendSetting, String> {
     let (head, address) = item.split_once("://").ok_or_else(|| no_transport(item))?;
     let (name, transport) = match head.rsplit_once('=') {
@@ -288,11 +295,19 @@ fn parse_backend(item: &str) -> Result<BackendSetting, String> {
     if target.port == 0 {
         return Err(format!("port 0 in `{item}` is no port to send to"));
     }
-    let mut weight = Weight::DEFAULT;
+    let (mut weight, mut also_by_tcp) = (Weight::DEFAULT, false);
     for part in parts {
+        if part == ALSO_BY_TCP {
+            if transport != Transport::Udp {
+                return Err(format!("`{part}` in `{item}` is for a backend over udp://"));
+            }
+            also_by_tcp = true;
+            continue;
+        }
         let value = part.strip_prefix("weight=").and_then(|value| value.parse().ok()).and_then(Weight::new);
-        weight = value
-            .ok_or_else(|| format!("`{part}` in `{item}` is not weight= and a number from 0 to {}", Weight::MAX))?;
+        weight = value.ok_or_else(|| {
+            format!("`{part}` in `{item}` is not weight= and a number from 0 to {}, nor {ALSO_BY_TCP}", Weight::MAX)
+        })?;
     }
     let name = name.map_or_else(|| target.to_string(), str::to_owned);
     if name.is_empty()
@@ -301,7 +316,7 @@ fn parse_backend(item: &str) -> Result<BackendSetting, String> {
     {
         return Err(format!("`{name}` in `{item}` is not a name: 1 to 128 visible characters without quotes"));
     }
-    Ok(BackendSetting { name, transport, target, weight })
+    Ok(BackendSetting { name, transport, target, weight, also_by_tcp })
 }
 
 fn split_transport(item: &str) -> Result<(Transport, &str), String> {
@@ -380,7 +395,9 @@ mod tests {
 
     #[test]
     fn backends_print_as_they_are_read() {
-        let backends: Backends = "tcp://10.0.0.1:5060,a=udp://b.example:5070;weight=3".parse().unwrap();
+        let backends: Backends =
+            "tcp://10.0.0.1:5060,a=udp://b.example:5070;weight=3,b=udp://c.example:5060;also=tcp".parse().unwrap();
+        assert_eq!(backends.0.iter().map(|backend| backend.also_by_tcp).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(backends.to_string().parse(), Ok(backends));
     }
 
@@ -404,6 +421,8 @@ mod tests {
             "udp://::1:5060",
             "udp://a:1;weight=1001",
             "udp://a:1;w=1",
+            "udp://a:1;also=tls",
+            "tcp://a:1;also=tcp",
             "=udp://a:1",
             "udp://a b:1",
             "udp://10.0.12:5060",

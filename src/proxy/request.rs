@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use crate::balance::backend::BackendIndex;
-use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
 use crate::sip::header::{HeaderName, parse_tag};
 use crate::sip::reply::{Reply, Status};
@@ -11,6 +10,7 @@ use crate::sip::scan::Head;
 use crate::sip::start_line::{Method, RequestLineFault};
 use crate::sip::uri::Uri;
 use crate::sip::via::Via;
+use crate::sip::{Span, Transport};
 
 use super::inbound::{Inbound, Side};
 use super::keys::SigningKeys;
@@ -18,11 +18,11 @@ use super::names::Names;
 use super::response::top_via;
 use super::routing::Routing;
 use super::snapshot::Snapshot;
-use super::target::{self, Stopped};
+use super::target::{self, Stopped, Target};
 use super::trace::Reason;
 use super::validate::{self, Refusal, Valid};
 use super::verdict::{AbsorbReason, Decision, DropReason, Fault, MessageKind, NextHop, Verdict};
-use super::{View, branch, rewrite};
+use super::{View, branch, congestion, rewrite};
 
 /// What an OPTIONS for Viaduct itself is told (§11.2): it passes every method and every body on.
 const OPTIONS_HEADERS: &str = "Accept: */*\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, \
@@ -187,24 +187,35 @@ impl<'a> Request<'a> {
             Err(stopped) => return Err(*stopped),
         };
         *reason = Some(target.reason);
-        let (listener, from) = match target.leaves_by {
-            Some(leaves_by) => leaves_by,
-            None => {
-                let egress = self.snapshot.egress(self.inbound.listener, target.transport, target.to.ip());
-                (egress.ok_or_else(no_listener)?, None)
-            }
-        };
-        if self.head.has_bare_line_feed() && self.snapshot.is_stream(listener) {
-            return Err(bare_line_feed().into());
+        let mut hop = self.hop_to(target, target.transport)?;
+        let mut written = rewrite::write(self, valid, routing, target, &hop, draft);
+        if written.is_ok() && congestion::needs_stream(self, target, draft) {
+            hop = self.hop_to(target, Transport::Tcp)?;
+            draft.clear();
+            written = rewrite::write(self, valid, routing, target, &hop, draft);
         }
-        let connection = target.flow.and_then(|flow| flow.connection);
-        let hop = NextHop { listener, to: target.to, from, connection, reconnect: target.reconnect };
         (decision.named, decision.second) = (target.named, target.second);
-        decision.verdict = match rewrite::write(self, valid, routing, target, &hop, draft) {
+        decision.verdict = match written {
             Ok(()) => Verdict::Forward { hop, to: target.side, backend: target.member() },
             Err(DraftFull) => Verdict::Drop(DropReason::DraftFull),
         };
         Ok(())
+    }
+
+    /// The hop to a target by that transport.
+    fn hop_to(&self, target: &Target, transport: Transport) -> Result<NextHop, Refusal> {
+        let (listener, from) = match target.leaves_by {
+            Some(leaves_by) => leaves_by,
+            None => {
+                let egress = self.snapshot.egress(self.inbound.listener, transport, target.to.ip());
+                (egress.ok_or_else(no_listener)?, None)
+            }
+        };
+        if self.head.has_bare_line_feed() && self.snapshot.is_stream(listener) {
+            return Err(bare_line_feed());
+        }
+        let connection = target.flow.and_then(|flow| flow.connection);
+        Ok(NextHop { listener, to: target.to, from, connection, reconnect: target.reconnect })
     }
 
     /// What a neighbour is told that asks whether we carry calls: 503 where there is no backend to carry them to, so that it

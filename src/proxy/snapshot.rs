@@ -1,7 +1,9 @@
 //! What is known when a decision is made: immutable, replaced whole, never edited.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use ahash::AHashSet;
 use bytes::Bytes;
 use ipnet::IpNet;
 
@@ -27,6 +29,8 @@ pub struct Snapshot {
     latency: Option<Instance>,
     /// By which transport each backend is reached, by its place in the pool; UDP beyond.
     backend_transports: Vec<Transport>,
+    /// Where those over UDP are that are reached by TCP too.
+    also_by_tcp: Arc<AHashSet<SocketAddr>>,
     /// How many of the members are reached over streams.
     stream_backends: usize,
 }
@@ -46,6 +50,8 @@ pub struct Policy {
     pub on_lost_pin: OnLostPin,
     /// What of a request is hashed.
     pub hash: HashRules,
+    /// How many bytes a request to a backend over UDP may have that is reached by TCP too; 0 is any number.
+    pub udp_request_bytes_max: u32,
 }
 
 /// Which REGISTER requests get a Path.
@@ -152,25 +158,31 @@ impl Listener {
 impl Snapshot {
     /// A snapshot of these. The table is made here, which takes a few milliseconds a backend.
     pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, policy: Policy) -> Self {
-        let roster = Roster::new(&keys.table, pool);
-        let (backend_transports, stream_backends) = (Vec::new(), 0);
-        Snapshot { listeners, roster, keys, policy, latency: None, backend_transports, stream_backends }
+        let (roster, also_by_tcp) = (Roster::new(&keys.table, pool), Arc::default());
+        let (latency, backend_transports, stream_backends) = (None, Vec::new(), 0);
+        Snapshot { listeners, roster, keys, policy, latency, backend_transports, also_by_tcp, stream_backends }
     }
 
     /// The same, with backends that are reached by these transports, in the order of the pool.
     pub fn with_backend_transports(mut self, transports: Vec<Transport>) -> Self {
-        self.stream_backends = count_streams(&transports);
         self.backend_transports = transports;
-        self
+        self.with_streams_counted()
     }
 
     /// The same with another pool, or with the pool as it stands at another moment; its members are reached by these
     /// transports, in its order.
-    pub fn with_roster(&self, roster: Roster, transports: Vec<Transport>) -> Self {
-        let Snapshot { listeners, keys, policy, latency, .. } = self;
+    pub fn with_roster(&self, roster: Roster, backend_transports: Vec<Transport>) -> Self {
+        let Snapshot { listeners, keys, policy, latency, also_by_tcp, .. } = self;
         let (listeners, keys, policy) = (listeners.clone(), keys.clone(), policy.clone());
-        let stream_backends = count_streams(&transports);
-        Snapshot { listeners, roster, keys, policy, latency: *latency, backend_transports: transports, stream_backends }
+        let (latency, also_by_tcp, stream_backends) = (*latency, also_by_tcp.clone(), 0);
+        Snapshot { listeners, roster, keys, policy, latency, backend_transports, also_by_tcp, stream_backends }
+            .with_streams_counted()
+    }
+
+    /// The same, where backends over UDP at these addresses are reached by TCP there too, whatever becomes of the pool.
+    pub fn with_backends_also_by_tcp(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.also_by_tcp = Arc::new(addresses.into_iter().collect());
+        self.with_streams_counted()
     }
 
     /// The same by other keys and another policy. Where the key that places calls is another, it needs another roster too.
@@ -192,6 +204,11 @@ impl Snapshot {
     /// By which transport that member of the pool is reached.
     pub fn backend_transport(&self, index: BackendIndex) -> Transport {
         self.backend_transports.get(index.get()).copied().unwrap_or(Transport::Udp)
+    }
+
+    /// Whether that member of the pool, which is reached by UDP, is reached by TCP too.
+    pub fn is_also_reached_by_tcp(&self, index: BackendIndex) -> bool {
+        self.pool().get(index).is_some_and(|backend| self.also_by_tcp.contains(&backend.address))
     }
 
     /// How many members of the pool are reached over streams.
@@ -259,6 +276,15 @@ impl Snapshot {
         self.policy.trusted.iter().any(|network| network.contains(&source.ip()))
     }
 
+    fn with_streams_counted(mut self) -> Self {
+        let indexes = (0..self.pool().backends().len()).map(|index| BackendIndex(index as u16));
+        let is_reached = |index: &BackendIndex| {
+            self.backend_transport(*index).is_stream() || self.is_also_reached_by_tcp(*index)
+        };
+        self.stream_backends = indexes.filter(is_reached).count();
+        self
+    }
+
     /// That listener.
     pub(super) fn listener(&self, index: ListenerIndex) -> Option<&Listener> {
         self.listeners.get(index.get())
@@ -306,8 +332,4 @@ impl Snapshot {
             bound || listener.names.iter().any(|name| name.is(host, ip, port))
         })
     }
-}
-
-fn count_streams(transports: &[Transport]) -> usize {
-    transports.iter().filter(|transport| transport.is_stream()).count()
 }

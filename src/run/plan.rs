@@ -67,6 +67,9 @@ fn snapshot(settings: &Settings, keys: Keys, pool: Pool, addresses: &[SocketAddr
     let listeners = listeners(settings, addresses, &pool)?;
     let transports = transports(settings);
     let snapshot = Snapshot::new(listeners, pool, keys, settings.policy()).with_backend_transports(transports);
+    let ways = snapshot.pool().backends().iter().zip(also_by_tcp(settings, snapshot.pool()));
+    let both: Vec<SocketAddr> = ways.filter(|(_, also)| *also).map(|(backend, _)| backend.address).collect();
+    let snapshot = snapshot.with_backends_also_by_tcp(both);
     reachable(&snapshot)?;
     no_loop(&snapshot)?;
     Ok(match settings.latency {
@@ -80,6 +83,12 @@ fn transports(settings: &Settings) -> Vec<Transport> {
     let mut named: Vec<_> = settings.backends.0.iter().map(|backend| (&backend.name, backend.transport)).collect();
     named.sort_by_key(|(name, _)| *name);
     named.into_iter().map(|(_, transport)| transport).collect()
+}
+
+/// Which of the pool's backends take TCP besides UDP, in its order.
+fn also_by_tcp(settings: &Settings, pool: &Pool) -> Vec<bool> {
+    let set = |backend: &Backend| settings.backends.0.iter().find(|set| set.name == backend.name);
+    pool.backends().iter().map(|backend| set(backend).is_some_and(|set| set.also_by_tcp)).collect()
 }
 
 fn keys(settings: &Settings) -> Result<Keys, ConfigError> {
@@ -280,11 +289,16 @@ fn address_towards(pool: &Pool, wildcard: IpAddr) -> Result<IpAddr, ConfigError>
 /// Every backend must be reachable by a listener of its transport and address family.
 fn reachable(snapshot: &Snapshot) -> Result<(), ConfigError> {
     for (index, backend) in snapshot.pool().backends().iter().enumerate() {
-        let transport = snapshot.backend_transport(BackendIndex(index as u16));
-        let reaches = |listener: &Listener| {
-            listener.transport == transport && listener.address.is_ipv4() == backend.address.is_ipv4()
+        let index = BackendIndex(index as u16);
+        let also = snapshot.is_also_reached_by_tcp(index).then_some(Transport::Tcp);
+        let is_reached = |transport: &Transport| {
+            let reaches = |listener: &Listener| {
+                listener.transport == *transport && listener.address.is_ipv4() == backend.address.is_ipv4()
+            };
+            snapshot.listeners().iter().any(reaches)
         };
-        if !snapshot.listeners().iter().any(reaches) {
+        let transports = [Some(snapshot.backend_transport(index)), also];
+        if let Some(transport) = transports.into_iter().flatten().find(|transport| !is_reached(transport)) {
             let family = if backend.address.is_ipv4() { "IPv4" } else { "IPv6" };
             let url = format!("{}://", transport.label());
             let wrong = format!("no listener is {url} and {family}, so {} cannot be reached", backend.address);
@@ -330,9 +344,11 @@ fn digest(keys: &Keys, pool: &Pool, settings: &Settings) -> String {
         let advertised = advertise.as_ref().map_or_else(String::new, ToString::to_string);
         take(format!("{} {} {advertised}", transport.label(), address.port()));
     }
-    for (Backend { name, address, host, weight }, transport) in pool.backends().iter().zip(transports(settings)) {
+    let ways = transports(settings).into_iter().zip(also_by_tcp(settings, pool));
+    for (Backend { name, address, host, weight }, (transport, also)) in pool.backends().iter().zip(ways) {
         let transport = if transport.is_stream() { format!(" {}", transport.label()) } else { String::new() };
-        take(format!("{name} {host} {address} {weight}{transport}"));
+        let also = if also { format!(" also {}", settings.udp_request_bytes_max) } else { String::new() };
+        take(format!("{name} {host} {address} {weight}{transport}{also}"));
     }
     let mut trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
     trusted.sort();
@@ -368,6 +384,19 @@ mod tests {
         assert!(error.contains("127.0.0.2:1=tcp://127.0.0.2:1`: no listener is tcp:// and IPv4"), "{error}");
         assert!(error.contains("an IPv4 listener tcp:// in VIADUCT_LISTEN"), "{error}");
         made("tcp://127.0.0.2:1", "udp://[::1]:0,tcp://127.0.0.1:0").unwrap();
+    }
+
+    #[test]
+    fn a_backend_that_takes_tcp_too_needs_listeners_of_both_and_makes_another_fleet() {
+        let also = "b=udp://127.0.0.3:1;also=tcp,a=udp://127.0.0.2:1";
+        let error = made(also, "udp://127.0.0.1:0").unwrap_err();
+        assert!(error.contains("no listener is tcp:// and IPv4, so 127.0.0.3:1"), "{error}");
+        let both = "udp://127.0.0.1:0,tcp://127.0.0.1:0";
+        let plan = made(also, both).unwrap();
+        let taken: Vec<_> = (0..2).map(|index| plan.snapshot.is_also_reached_by_tcp(BackendIndex(index))).collect();
+        assert_eq!(taken, [false, true]);
+        assert_eq!(plan.snapshot.stream_backends(), 1);
+        assert_ne!(plan.digest, made(&also.replace(";also=tcp", ""), both).unwrap().digest);
     }
 
     #[test]

@@ -100,6 +100,11 @@ impl Draft {
         self.parts.iter().map(kept).sum::<usize>() + self.text.len()
     }
 
+    /// How many bytes the message has, where no edit was made in what another takes out.
+    pub fn bytes(&self) -> usize {
+        self.bytes_max().saturating_sub(self.edits.iter().map(|edit| edit.cut.len()).sum())
+    }
+
     /// Writes the message into `out` and gives its length; `None` where `out` is too small. `message` is the incoming
     /// message that the parts are of.
     pub fn render(&self, message: &[u8], out: &mut [u8]) -> Option<usize> {

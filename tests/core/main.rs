@@ -1,6 +1,7 @@
 //! The pure core, without sockets: golden messages, properties, disruption, torture.
 
 mod bounce;
+mod congestion;
 mod decide;
 mod disruption;
 mod epochs;
