@@ -27,7 +27,7 @@ pub fn bounce(view: View<'_>, forwarded: &[u8], status: Status, scratch: &mut Sc
     }
     let own = top_via(forwarded, head)?;
     let below = Via::parse(forwarded, values_below(head, &own)?)?;
-    let WayBack { hop, is_doubled } = way_back(view.snapshot, forwarded, head, &own, &below).ok()?;
+    let WayBack { hop, is_doubled } = way_back(view.snapshot, forwarded, head, (&own, &below), None).ok()?;
     if is_doubled {
         return None;
     }

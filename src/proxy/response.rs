@@ -1,7 +1,7 @@
 //! What is done with a response: our Via is verified and taken off, and the next one says where to go (§16.7 items 3 and
 //! 9, §18.1.2, §18.2.2). Everything else passes as it came, provisional responses and retransmissions too (§16.11).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
@@ -62,7 +62,7 @@ fn route<'a>(
     let own = own.ok_or(malformed(HeaderName::Via))?;
     let below = Via::parse(message, values_below(head, own).ok_or(DropReason::ResponseExhausted)?);
     let below = below.as_ref().ok_or(malformed(HeaderName::Via))?;
-    let way_back = way_back(snapshot, message, head, own, below)?;
+    let way_back = way_back(snapshot, message, head, (own, below), inbound.local)?;
     if head.has_bare_line_feed() && snapshot.is_stream(way_back.hop.listener) {
         return Err(DropReason::Malformed(Fault::NoEndOfHead));
     }
@@ -95,17 +95,19 @@ pub(super) fn values_below(head: &Head, own: &Via) -> Option<Span> {
     own.next.map_or_else(|| fields.next(), |start| Some(Span { start, end: top.end }))
 }
 
-/// Where a request that Viaduct forwarded came from: by our Via in it, `own`, which is verified, and the one below it.
+/// Where a request that Viaduct forwarded came from: by our Via in it, `own`, which is verified, and the one below it. `local` is
+/// an address of this machine, where one is known.
 pub(super) fn way_back(
     snapshot: &Snapshot,
     message: &[u8],
     head: &Head,
-    own: &Via,
-    below: &Via,
+    (own, below): (&Via, &Via),
+    local: Option<IpAddr>,
 ) -> Result<WayBack, DropReason> {
     let to = below.stamped_address(message).ok_or(DropReason::ResponseUnverified)?;
     let path = verify(snapshot, message, head, own, below, to).ok_or(DropReason::ResponseUnverified)?;
     let reconnect = path.connection.and_then(|_| reconnect_to(snapshot.listener(path.listener)?, message, below, to));
+    let reconnect = reconnect.filter(|address| may_be_a_clients(snapshot, *address, local));
     let hop = NextHop { listener: path.listener, to, from: path.local, connection: path.connection, reconnect };
     Ok(WayBack { hop, is_doubled: path.is_doubled })
 }
@@ -116,6 +118,13 @@ pub(super) fn way_back(
 fn reconnect_to(listener: &Listener, message: &[u8], below: &Via, to: SocketAddr) -> Option<SocketAddr> {
     let sent_by = below.sent_by_ip(message).filter(|ip| *ip == to.ip() && !listener.transport.is_web_socket())?;
     Some(SocketAddr::new(sent_by, below.port.unwrap_or(listener.transport.default_port())))
+}
+
+/// Whether a connection may be opened to an address that its Via names: a client chooses the port, and at some there is no SIP
+/// client. Viaduct would connect to itself; and below 1024 are the servers of other protocols, which may be someone
+/// else's behind the same address.
+fn may_be_a_clients(snapshot: &Snapshot, address: SocketAddr, local: Option<IpAddr>) -> bool {
+    address.port() >= 1024 && !snapshot.listens_at(address, local)
 }
 
 /// Takes our Via, the topmost, out.

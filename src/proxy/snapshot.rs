@@ -324,8 +324,19 @@ impl Snapshot {
         self.is_named(&[], Some(address.ip()), address.port(), inbound)
     }
 
+    /// Whether a listener is at that address. `local` is an address of this machine, where one is known: a listener on all
+    /// addresses is at each of them.
+    pub(super) fn listens_at(&self, address: SocketAddr, local: Option<IpAddr>) -> bool {
+        let local = local.or(Some(address.ip()).filter(IpAddr::is_loopback));
+        self.is_named_at(&[], Some(address.ip()), address.port(), local)
+    }
+
     fn is_named(&self, host: &[u8], ip: Option<IpAddr>, port: u16, inbound: &Inbound<'_>) -> bool {
-        let sent_to = ip.is_some() && ip == inbound.local;
+        self.is_named_at(host, ip, port, inbound.local)
+    }
+
+    fn is_named_at(&self, host: &[u8], ip: Option<IpAddr>, port: u16, local: Option<IpAddr>) -> bool {
+        let sent_to = ip.is_some() && ip == local;
         self.listeners.iter().any(|listener| {
             let bound = listener.address.port() == port
                 && (ip == Some(listener.address.ip()) || sent_to && listener.is_wildcard());

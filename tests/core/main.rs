@@ -14,3 +14,4 @@ mod stateless;
 mod support;
 mod torture;
 mod unframed;
+mod way_back;
