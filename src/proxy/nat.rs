@@ -18,7 +18,8 @@ use super::token::flow::Flow;
 pub(super) fn flow_of(request: &Request<'_>) -> Flow {
     let inbound = request.inbound;
     let local = request.snapshot.source_of_answer(inbound);
-    Flow { listener: inbound.listener, peer: inbound.peer, local, connection: inbound.connection }
+    let is_direct = is_first_hop(request) && !is_behind_nat(request);
+    Flow { listener: inbound.listener, peer: inbound.peer, local, connection: inbound.connection, is_direct }
 }
 
 /// The same, if the client may not be reached otherwise.

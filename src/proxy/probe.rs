@@ -53,7 +53,8 @@ pub fn write(snapshot: &Snapshot, to: BackendIndex, number: u32) -> Option<(Next
         "OPTIONS {uri}{parameter} SIP/2.0\r\n{via}{mark}\r\nMax-Forwards: 1\r\nFrom: <sip:viaduct@{host}:{port}>;tag={number:x}\r\n\
          To: <{uri}>\r\nCall-ID: {mark}@{host}\r\nCSeq: 1 OPTIONS\r\nAccept: */*\r\nContent-Length: 0\r\n\r\n"
     );
-    let hop = NextHop { listener: leaves_by, to: address, from: None, connection: None, reconnect: None };
+    let hop =
+        NextHop { listener: leaves_by, to: address, from: None, connection: None, reconnect: None, awaits_name: false };
     Some((hop, text))
 }
 

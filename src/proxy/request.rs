@@ -215,7 +215,9 @@ impl<'a> Request<'a> {
             return Err(bare_line_feed());
         }
         let connection = target.flow.and_then(|flow| flow.connection);
-        Ok(NextHop { listener, to: target.to, from, connection, reconnect: target.reconnect })
+        let Target { to, reconnect, .. } = *target;
+        let awaits_name = target.awaits_name && self.inbound.connection.is_none();
+        Ok(NextHop { listener, to, from, connection, reconnect, awaits_name })
     }
 
     /// What a neighbour is told that asks whether we carry calls: 503 where there is no backend to carry them to, so that it
@@ -283,6 +285,7 @@ impl<'a> Request<'a> {
             from,
             connection: self.inbound.connection,
             reconnect: None,
+            awaits_name: false,
         }
     }
 

@@ -108,7 +108,14 @@ pub(super) fn way_back(
     let path = verify(snapshot, message, head, own, below, to).ok_or(DropReason::ResponseUnverified)?;
     let reconnect = path.connection.and_then(|_| reconnect_to(snapshot.listener(path.listener)?, message, below, to));
     let reconnect = reconnect.filter(|address| may_be_a_clients(snapshot, *address, local));
-    let hop = NextHop { listener: path.listener, to, from: path.local, connection: path.connection, reconnect };
+    let hop = NextHop {
+        listener: path.listener,
+        to,
+        from: path.local,
+        connection: path.connection,
+        reconnect,
+        awaits_name: false,
+    };
     Ok(WayBack { hop, is_doubled: path.is_doubled })
 }
 

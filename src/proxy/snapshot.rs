@@ -278,9 +278,8 @@ impl Snapshot {
 
     fn with_streams_counted(mut self) -> Self {
         let indexes = (0..self.pool().backends().len()).map(|index| BackendIndex(index as u16));
-        let is_reached = |index: &BackendIndex| {
-            self.backend_transport(*index).is_stream() || self.is_also_reached_by_tcp(*index)
-        };
+        let is_reached =
+            |index: &BackendIndex| self.backend_transport(*index).is_stream() || self.is_also_reached_by_tcp(*index);
         self.stream_backends = indexes.filter(is_reached).count();
         self
     }

@@ -36,6 +36,8 @@ pub(super) struct Target {
     pub(super) flow: Option<Flow>,
     /// Where the flow's connection is gone, the address that one may be opened to in its place.
     pub(super) reconnect: Option<SocketAddr>,
+    /// That address is to be found by a name of which nothing is known yet.
+    pub(super) awaits_name: bool,
     /// What it was chosen by.
     pub(super) reason: Reason,
     /// The name that it was found by.
@@ -98,6 +100,7 @@ fn by_flow(request: &Request<'_>, routing: &Routing<'_>, flow: Flow, reason: Rea
         listener.address.is_ipv4() == flow.peer.is_ipv4() && listener.transport.is_stream() == flow.connection.is_some()
     };
     let Some(listener) = listener.filter(reaches) else { return Err(Refusal::new(Status::FlowFailed).into()) };
+    let Instead { reconnect, named, awaits_name } = contact_instead(request, routing, listener, flow, reason);
     Ok(Target {
         to: flow.peer,
         transport: listener.transport,
@@ -105,35 +108,60 @@ fn by_flow(request: &Request<'_>, routing: &Routing<'_>, flow: Flow, reason: Rea
         backend: request.sender(),
         leaves_by: Some((flow.listener, flow.local)),
         flow: Some(flow),
-        reconnect: contact_instead(request, routing, listener, flow, reason),
+        reconnect,
+        awaits_name,
         reason,
-        named: None,
+        named,
         second: None,
         is_doubled: false,
     })
 }
 
-/// Where a dialog's request may go whose client has closed its connection: to the address in the URI that comes next, the
+/// Where a request goes that finds its client's connection gone.
+#[derive(Default)]
+struct Instead {
+    reconnect: Option<SocketAddr>,
+    named: Option<Wanted>,
+    awaits_name: bool,
+}
+
+/// Where a dialog's request may go whose client has closed its connection: to what the URI that comes next leads to, the
 /// client's Contact for most; unless that is private where the client was seen at a public address, since behind the same
-/// address in our own network is a stranger. A registered client whose flow is gone must register anew instead (RFC 5626
-/// §5.3.1).
+/// address in our own network is a stranger. A name counts only where the client was behind no translation. A registered
+/// client whose flow is gone must register anew instead (RFC 5626 §5.3.1).
 fn contact_instead(
     request: &Request<'_>,
     routing: &Routing<'_>,
     listener: &Listener,
     flow: Flow,
     reason: Reason,
-) -> Option<SocketAddr> {
+) -> Instead {
     let next = routing.next.as_ref().map_or(routing.uri(), |route| &route.uri);
     let is_usable = flow.connection.is_some()
         && reason == Reason::DialogFlow
         && transport_of(request, next).ok() == Some(listener.transport);
     let host = next.parameters.maddr.unwrap_or(next.host);
-    let ip = parse_ip(host.of(request.inbound.bytes)).filter(|_| is_usable)?.to_canonical();
-    let address = SocketAddr::new(ip, next.port_or_default(request.inbound.bytes));
+    if !is_usable || (!flow.is_direct && parse_ip(host.of(request.inbound.bytes)).is_none()) {
+        return Instead::default();
+    }
+    match address_of(request, next, listener.transport) {
+        Ok((address, named)) => {
+            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+            Instead {
+                reconnect: Some(address).filter(|address| is_a_clients(request, *address, flow)),
+                named,
+                awaits_name: false,
+            }
+        }
+        Err(Stopped::Unresolved(wanted)) => Instead { reconnect: None, named: Some(wanted), awaits_name: true },
+        Err(Stopped::Refused(_)) => Instead::default(),
+    }
+}
+
+fn is_a_clients(request: &Request<'_>, address: SocketAddr, flow: Flow) -> bool {
     let is_ours = request.snapshot.is_own_address(address, request.inbound)
         || request.snapshot.pool().by_address(address).is_some();
-    (!is_ours && is_near(ip, flow.peer.ip())).then_some(address)
+    !is_ours && is_near(address.ip(), flow.peer.ip())
 }
 
 /// Whether an address may be a client's that was seen at `seen_at`: one that means this machine, this link or this network
@@ -168,8 +196,7 @@ fn outward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopp
     let side = request.snapshot.side_of(to);
     let reason = if by_route { Reason::Route } else { Reason::Uri };
     let backend = request.sender();
-    let (leaves_by, flow, reconnect, second) = (None, None, None, None);
-    Ok(Target { to, transport, side, backend, leaves_by, flow, reconnect, reason, named, second, is_doubled: false })
+    Ok(Target { named, ..straight(to, transport, side, backend, reason) })
 }
 
 /// A name that is not set as one of ours leads to us: the request is for the pool. A Route with such a name would stay in,
@@ -276,7 +303,23 @@ fn member_named_by(request: &Request<'_>, uri: &Uri) -> Option<BackendIndex> {
 fn member_target(request: &Request<'_>, index: BackendIndex, reason: Reason) -> Result<Target, Stopped> {
     let backend = request.snapshot.pool().get(index).ok_or_else(|| Refusal::new(Status::ServiceUnavailable))?;
     let (to, side, transport) = (backend.address, Side::Backend, request.snapshot.backend_transport(index));
-    let backend = Some(index);
-    let (leaves_by, flow, reconnect, named, second) = (None, None, None, None, None);
-    Ok(Target { to, transport, side, backend, leaves_by, flow, reconnect, reason, named, second, is_doubled: false })
+    Ok(straight(to, transport, side, Some(index), reason))
+}
+
+/// A target that is reached by no flow.
+fn straight(to: SocketAddr, transport: Transport, side: Side, backend: Option<BackendIndex>, reason: Reason) -> Target {
+    Target {
+        to,
+        transport,
+        side,
+        backend,
+        leaves_by: None,
+        flow: None,
+        reconnect: None,
+        awaits_name: false,
+        reason,
+        named: None,
+        second: None,
+        is_doubled: false,
+    }
 }

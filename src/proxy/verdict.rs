@@ -121,6 +121,9 @@ pub struct NextHop {
     pub connection: Option<ConnectionRef>,
     /// Where that connection is gone, the address that a new one may be opened to in its place.
     pub reconnect: Option<SocketAddr>,
+    /// Where that connection is gone, whether what would lead to another is a name that is being resolved: the message is
+    /// dropped then, since it came by UDP and is sent again.
+    pub awaits_name: bool,
 }
 
 /// What a message is, as far as it was read.

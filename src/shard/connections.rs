@@ -89,7 +89,10 @@ impl Connection {
     /// a peer that answers; nor one whose layers end with either half, or that ended within a message, or on which no response
     /// is due.
     fn ends_with_its_peer(&self) -> bool {
-        self.route.is_some() || self.unanswered == 0 || self.session.is_mid_message() || !self.session.outlives_its_peer()
+        self.route.is_some()
+            || self.unanswered == 0
+            || self.session.is_mid_message()
+            || !self.session.outlives_its_peer()
     }
 
     /// Why it is to be ended at that time, if it is.

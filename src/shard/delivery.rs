@@ -86,6 +86,8 @@ pub(super) enum Undelivered {
     NoRoom(Dropped),
     /// The connection that it had to go by is gone.
     Gone,
+    /// The same, and the name that leads elsewhere is being resolved: it will be sent again.
+    AwaitsName,
     /// No connection could be opened.
     NoConnection,
 }
@@ -200,9 +202,9 @@ impl Delivery {
         now_us: u64,
         out: &mut Output,
     ) -> Result<(), Undelivered> {
-        match (self.send_on(connection, shipment, now_us, out), shipment.hop.reconnect) {
-            (Err(Undelivered::Gone), Some(address)) => self.send_to(address, snapshot, shipment, now_us, out),
-            (sent, _) => sent,
+        match self.send_on(connection, shipment, now_us, out) {
+            Err(Undelivered::Gone) => self.send_instead(snapshot, shipment, now_us, out),
+            sent => sent,
         }
     }
 
@@ -214,13 +216,27 @@ impl Delivery {
         now_us: u64,
         out: &mut Output,
     ) -> Result<(), Undelivered> {
-        match (self.post.find(name), shipment.hop.reconnect) {
-            (Some((shard, connection)), _) if shard == self.number => {
+        match self.post.find(name) {
+            Some((shard, connection)) if shard == self.number => {
                 self.send_here(connection, snapshot, shipment, now_us, out)
             }
-            (Some((shard, connection)), _) => self.post(shard, connection, shipment),
-            (None, Some(address)) => self.send_to(address, snapshot, shipment, now_us, out),
-            (None, None) => Err(Undelivered::Gone),
+            Some((shard, connection)) => self.post(shard, connection, shipment),
+            None => self.send_instead(snapshot, shipment, now_us, out),
+        }
+    }
+
+    /// Sends what was for a connection that is gone.
+    fn send_instead(
+        &mut self,
+        snapshot: &Snapshot,
+        shipment: &Shipment<'_>,
+        now_us: u64,
+        out: &mut Output,
+    ) -> Result<(), Undelivered> {
+        match shipment.hop.reconnect {
+            Some(address) => self.send_to(address, snapshot, shipment, now_us, out),
+            None if shipment.hop.awaits_name => Err(Undelivered::AwaitsName),
+            None => Err(Undelivered::Gone),
         }
     }
 
@@ -229,7 +245,9 @@ impl Delivery {
         if !shipment.content.write_to(&mut bytes) {
             return Err(Undelivered::NoRoom(Dropped::TooLong));
         }
-        let parcel = Parcel { connection, hop: shipment.hop, tag: shipment.tag, bytes };
+        let Shipment { hop, tag, host, .. } = *shipment;
+        let host = host.filter(|_| hop.reconnect.is_some()).map(Box::from);
+        let parcel = Parcel { connection, hop, tag, host, bytes };
         if !self.post.post(shard, parcel) {
             return Err(Undelivered::NoRoom(Dropped::MailboxFull));
         }

@@ -29,6 +29,8 @@ pub(super) struct Parcel {
     pub(super) connection: ConnectionId,
     pub(super) hop: NextHop,
     pub(super) tag: SentTag,
+    /// The host that it was found by, where another connection may have to be opened for it.
+    pub(super) host: Option<Box<[u8]>>,
     pub(super) bytes: Vec<u8>,
 }
 

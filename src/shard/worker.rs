@@ -247,7 +247,7 @@ impl Worker {
         let now_us = self.now_us();
         let Some(connection) = self.delivery.connections.get_mut(id) else { return };
         let Connection { route, peer, listener, .. } = *connection;
-        let hop = NextHop { listener, to: peer, from: None, connection: None, reconnect: None };
+        let hop = NextHop { listener, to: peer, from: None, connection: None, reconnect: None, awaits_name: false };
         let waiting = route.map(|route| self.delivery.dialed.opened(route, now_us)).unwrap_or_default();
         for Waiting { bytes, tag, backend } in waiting {
             let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, backend, lane: 0, host: None };

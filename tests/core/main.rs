@@ -3,6 +3,7 @@
 mod bounce;
 mod congestion;
 mod decide;
+mod direct_clients;
 mod disruption;
 mod epochs;
 mod latency;

@@ -59,7 +59,11 @@ fn a_stream_that_ends_without_a_word_of_its_layers_or_in_tls_1_2_ends_both_ways(
         client.send(&client.request("OPTIONS", &way.label(), ""));
         backend.message();
         let begun = Instant::now();
-        if is_cut { client.cut() } else { client.finish() }
+        if is_cut {
+            client.cut()
+        } else {
+            client.finish()
+        }
         client.is_closed();
         assert!(begun.elapsed() < PATIENCE / 4, "{way:?}");
     }

@@ -5,6 +5,7 @@
 mod accounting;
 mod allocations;
 mod backend_requests;
+mod direct_clients;
 mod exhaustion;
 mod half_closed;
 mod harness;

@@ -326,6 +326,7 @@ pub struct Scene {
     pub tcp: Vec<SocketAddr>,
     pub backend_udp: UdpSocket,
     pub backend_tcp: Option<TcpListener>,
+    pub exchange: Arc<Exchange>,
 }
 
 impl Scene {
@@ -379,7 +380,7 @@ impl Scene {
             shards.push(Shard::new(opened.engine, parts));
         }
         let backend_tcp = Some(backend_tcp);
-        Scene { shards, cells, udp: udp_addresses, tcp: tcp_addresses, backend_udp, backend_tcp }
+        Scene { shards, cells, udp: udp_addresses, tcp: tcp_addresses, backend_udp, backend_tcp, exchange }
     }
 
     pub fn turn(&mut self) {

@@ -24,6 +24,8 @@ pub struct Flow {
     pub local: Option<IpAddr>,
     /// The connection that it sent by.
     pub connection: Option<ConnectionRef>,
+    /// Whether nothing stands between, as far as the client's own request tells: where it says that it is, it may be reached.
+    pub is_direct: bool,
 }
 
 impl Flow {
@@ -49,7 +51,8 @@ impl Flow {
     /// Families in a byte, the listener in another, then the addresses.
     pub(super) fn push(&self, bytes: &mut Bytes) {
         let near_end = NearEnd { local: self.local, connection: self.connection };
-        bytes.push(family(Some(self.peer.ip())) | near_end.kind() << 2);
+        let direct = if self.is_direct { DIRECT } else { 0 };
+        bytes.push(family(Some(self.peer.ip())) | near_end.kind() << 2 | direct);
         bytes.push(self.listener.0);
         push_address(bytes, self.peer);
         near_end.push(bytes);
@@ -68,20 +71,26 @@ impl Flow {
         let listener = ListenerIndex(fields.byte()?);
         let peer = fields.address(families)??;
         let NearEnd { local, connection } = NearEnd::take(fields, families >> 2)?;
-        Some(Some(Flow { listener, peer, local, connection }))
+        let is_direct = families & DIRECT != 0;
+        Some(Some(Flow { listener, peer, local, connection, is_direct }))
     }
 }
+
+/// The bit of the first byte that is set for a client behind no translation. Tokens of releases that knew no such bit are read
+/// as those of clients behind one.
+const DIRECT: u8 = 1 << 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn flows() -> [Flow; 4] {
+    fn flows() -> [Flow; 5] {
         let flow = |peer: &str, local: Option<&str>| Flow {
             listener: ListenerIndex(3),
             peer: peer.parse().unwrap(),
             local: local.map(|local| local.parse().unwrap()),
             connection: None,
+            is_direct: false,
         };
         let connection = Some(ConnectionRef { process: 7, number: 1 << 40 });
         [
@@ -89,6 +98,7 @@ mod tests {
             flow("203.0.113.9:40123", Some("192.0.2.1")),
             flow("[2001:db8::9]:40123", Some("2001:db8::1")),
             Flow { connection, ..flow("[2001:db8::9]:40123", None) },
+            Flow { connection, is_direct: true, ..flow("203.0.113.9:40123", None) },
         ]
     }
 

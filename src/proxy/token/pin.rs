@@ -85,9 +85,9 @@ mod tests {
     fn pins() -> Vec<Pin> {
         let peer = "[2001:db8::9]:40123".parse().unwrap();
         let local = Some("2001:db8::1".parse().unwrap());
-        let flow = Flow { listener: ListenerIndex(1), peer, local, connection: None };
+        let flow = Flow { listener: ListenerIndex(1), peer, local, connection: None, is_direct: false };
         let connection = Some(ConnectionRef { process: 1, number: u64::MAX });
-        let connected = Flow { local: None, connection, ..flow };
+        let connected = Flow { local: None, connection, is_direct: true, ..flow };
         let with = |backend, facing, flow| Pin { backend: BackendId::new(backend), facing, flow };
         vec![
             with(7, Facing::Both, None),

@@ -78,7 +78,10 @@ impl Worker {
         let Some(name) = decision.named.and_then(|wanted| wanted.name(inbound.bytes)) else { return };
         // Over a stream the request is answered, since nobody sends it again.
         let is_answered = matches!(decision.verdict, Verdict::Answer { status: Status::ServiceUnavailable, .. });
-        let is_unknown = is_answered || decision.verdict == Verdict::Drop(DropReason::NameBeingResolved);
+        let is_unknown = match decision.verdict {
+            Verdict::Forward { hop, .. } => hop.awaits_name,
+            verdict => is_answered || verdict == Verdict::Drop(DropReason::NameBeingResolved),
+        };
         if !self.asker.ask(name, is_unknown) {
             self.cells.name_not_asked();
         }
@@ -112,6 +115,9 @@ impl Worker {
     /// Answers a request that could not be delivered, or counts what it was as dropped.
     pub(in crate::shard) fn not_sent(&mut self, forwarded: &[u8], undelivered: Undelivered, out: &mut Output) {
         let (status, dropped) = match undelivered {
+            Undelivered::AwaitsName => {
+                return self.cells.dropped(Dropped::Decided(DropReason::NameBeingResolved));
+            }
             Undelivered::NoRoom(Dropped::TooLong) => (Status::MessageTooLarge, Dropped::TooLong),
             Undelivered::NoRoom(dropped) => (Status::ServiceUnavailable, dropped),
             Undelivered::Gone => (Status::FlowFailed, Dropped::ConnectionGone),
@@ -130,14 +136,15 @@ impl Worker {
             Ok(()) => {}
             Err(Undelivered::NoRoom(dropped)) => self.cells.dropped(dropped),
             // Nobody is left to tell.
-            Err(Undelivered::Gone | Undelivered::NoConnection) => self.cells.dropped(dropped),
+            Err(_) => self.cells.dropped(dropped),
         }
     }
 
     pub(in crate::shard) fn send_parcel(&mut self, parcel: Parcel, out: &mut Output) {
         let now_us = self.now_us();
-        let Parcel { connection, hop, tag, bytes } = parcel;
-        let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, backend: None, lane: 0, host: None };
+        let Parcel { connection, hop, tag, host, bytes } = parcel;
+        let (content, host) = (Content::Bytes(&bytes), host.as_deref());
+        let shipment = Shipment { content, hop, tag, backend: None, lane: 0, host };
         if let Err(undelivered) = self.delivery.send_here(connection, &self.snapshot, &shipment, now_us, out) {
             self.not_sent(&bytes, undelivered, out);
         }
