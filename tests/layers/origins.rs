@@ -88,7 +88,7 @@ fn the_limit_of_a_network_counts_the_clients_that_a_load_balancer_names_and_not_
         held.pop().unwrap().reset();
         viaduct.reaches("viaduct_connections_ended_total", &[], 1.0);
         held.push(open(Way::Tls, "203.0.113.8").unwrap());
-        assert_eq!(viaduct.metric("viaduct_connections", &["accepted"]), 3.0);
+        assert_eq!(viaduct.metric("viaduct_connections{", &["accepted"]), 3.0);
         assert_eq!(viaduct.metric(refused.0, &refused.1), 2.0);
     });
 }
