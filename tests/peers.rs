@@ -11,16 +11,20 @@
 //! | `viaduct`, `sipp`, `kamailio` | the programs |
 //! | `splitter` | every other datagram of a call to another instance |
 //! | `agent` | a user agent of a few lines, for messages that SIPp does not send |
+//! | `certificate` | an authority, and what it issues |
+//! | `secure` | callers and proxies over TLS, by OpenSSL |
 //! | `webrtc` | a phone in a browser, over WSS |
 //! | `dialogs` | dialogs, registrations and transfers, carried on while the pool changes |
 
 mod peers {
     pub mod agent;
+    mod certificate;
     mod dialogs;
     pub mod kamailio;
     pub mod presence;
     pub mod process;
     pub mod scene;
+    mod secure;
     pub mod sipp;
     pub mod splitter;
     pub mod viaduct;

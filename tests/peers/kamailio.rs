@@ -1,10 +1,11 @@
 //! Kamailio as a member of the pool: a stateful proxy that records its route and logs every request it sees.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::{env, fs};
 
+use super::certificate::Authority;
 use super::process::Process;
 use super::scene::{Scene, until_bound};
 
@@ -56,13 +57,42 @@ impl Kamailio {
         Kamailio::start_as(scene, host, nobody, &["REGISTRAR", "TCP"])
     }
 
+    /// One that is reached over TLS and over UDP: it shows this certificate, and wants one of the same authority's.
+    pub fn start_over_tls(
+        scene: &Scene,
+        host: u8,
+        called: SocketAddr,
+        authority: &Authority,
+        issue_for: Option<IpAddr>,
+    ) -> Kamailio {
+        let address = scene.endpoint(host);
+        let own = authority.issue(issue_for.unwrap_or(address.ip()));
+        let files = [("@CERTIFICATE@", &own.chain), ("@KEY@", &own.key), ("@AUTHORITY@", &authority.path)];
+        let files = files.map(|(place, path)| (place, path.display().to_string()));
+        Kamailio::start_with(scene, host, address, called, &["TLS"], &files)
+    }
+
     fn start_as(scene: &Scene, host: u8, called: SocketAddr, defined: &[&str]) -> Kamailio {
-        let (address, other_address) = (scene.endpoint(host), scene.endpoint(host + OTHER));
+        Kamailio::start_with(scene, host, scene.endpoint(host), called, defined, &[])
+    }
+
+    fn start_with(
+        scene: &Scene,
+        host: u8,
+        address: SocketAddr,
+        called: SocketAddr,
+        defined: &[&str],
+        files: &[(&str, String)],
+    ) -> Kamailio {
+        let other_address = scene.endpoint(host + OTHER);
         let directory = scene.directory.join(format!("kamailio-{host}"));
         fs::create_dir_all(&directory).unwrap();
         let mut text = include_str!("kamailio.cfg").to_owned();
         for (place, address) in [("@LISTEN@", address), ("@OTHER@", other_address), ("@CALLED@", called)] {
             text = text.replace(place, &address.to_string());
+        }
+        for (place, path) in files {
+            text = text.replace(place, path);
         }
         fs::write(directory.join("kamailio.cfg"), text).unwrap();
         let path = format!("{}:/usr/sbin:/usr/local/sbin", env::var("PATH").unwrap_or_default());

@@ -11,7 +11,7 @@ use super::scene::{Scene, until_bound};
 
 /// Callers to be run: a scenario, and where its calls go.
 pub struct Callers<'a> {
-    /// The scenario's name: a file beside this one, or among those of `dialogs` and `webrtc`.
+    /// The scenario's name: a file beside this one, among those of `dialogs` and `webrtc`, or in the scene.
     pub scenario: &'a str,
     /// Where they call from.
     pub from: SocketAddr,
@@ -129,7 +129,7 @@ impl Called {
 fn sipp(scene: &Scene, scenario: &str, name: &str, local: SocketAddr) -> Command {
     let file = |ending| scene.directory.join(format!("{name}.{ending}"));
     let peers = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-    let scenarios = [peers.clone(), peers.join("dialogs"), peers.join("webrtc")]
+    let scenarios = [scene.directory.clone(), peers.clone(), peers.join("dialogs"), peers.join("webrtc")]
         .map(|folder| folder.join(format!("{scenario}.xml")));
     let mut command = Command::new("sipp");
     command.arg("-sf").args(scenarios.iter().find(|file| file.exists())).args([

@@ -1,17 +1,13 @@
 //! A WebRTC phone over WSS and a desk phone over UDP, both registered through Viaduct, call and are called.
 //!
-//! | module | charge |
-//! | --- | --- |
-//! | `phone` | the phone: JsSIP in Chromium |
-//! | `certificate` | what the listener over WSS shows, and the authority that the phone trusts |
+//! The phone itself, JsSIP in Chromium, is `phone`.
 
-mod certificate;
 mod phone;
 
 use std::net::SocketAddr;
 
-use self::certificate::Certificate;
 use self::phone::Phone;
+use super::certificate::{Authority, Certificate};
 use super::kamailio::Kamailio;
 use super::presence::installed;
 use super::scene::Scene;
@@ -50,13 +46,14 @@ fn call_both_ways(name: &str, backend: &str, io: &str) {
     let registrars: Vec<Kamailio> =
         (BACKENDS..BACKENDS + 3).map(|host| Kamailio::start_registrar_over_tcp(&scene, host)).collect();
     let secure = scene.endpoint(VIADUCT);
-    let certificate = Certificate::issue(&scene, secure.ip());
+    let authority = Authority::new(&scene);
+    let certificate = authority.issue(secure.ip());
     let backends: Vec<String> = registrars.iter().map(|at| format!("{backend}://{}", at.address)).collect();
     let viaduct = start_viaduct(&scene, secure, &certificate, &[("BACKENDS", &backends.join(",")), HASH, ("IO", io)]);
     let desk = register_desk_phone(&scene, viaduct.address);
 
     let aor = format!("browser@{}", viaduct.address);
-    let mut phone = Phone::start(&scene, secure, &aor, &certificate.authority, &STEPS);
+    let mut phone = Phone::start(&scene, secure, &aor, &authority.path, &STEPS);
     let contact = phone.until_done("register");
     assert!(contact.contains(".invalid;transport=ws>"), "{contact}");
     call(&scene, "call-phone", viaduct.address, "browser", scene.endpoint(CALLERS));
@@ -78,7 +75,7 @@ fn call_both_ways(name: &str, backend: &str, io: &str) {
 /// Starts one that listens over WSS at `secure`, and beside that over UDP and TCP: for the agents, and for registrars.
 fn start_viaduct(scene: &Scene, secure: SocketAddr, certificate: &Certificate, settings: &[(&str, &str)]) -> Viaduct {
     let listen = format!("udp://{{}},tcp://{{}},wss://{secure}");
-    let pair = format!("{};key={}", certificate.chain.display(), certificate.key.display());
+    let pair = certificate.setting();
     let secured = [("LISTEN", listen.as_str()), ("TLS_CERTIFICATES", pair.as_str())];
     Viaduct::start(scene, VIADUCT, &[], &[&secured, settings].concat())
 }
