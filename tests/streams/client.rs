@@ -7,22 +7,36 @@ use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
 use crate::message::{Held, answered, header, request};
+use crate::viaduct::Viaduct;
+use crate::wire::{Way, Wire};
 
 /// A client.
 pub struct Client {
-    pub stream: TcpStream,
+    stream: Box<dyn Wire>,
+    socket: TcpStream,
     held: Held,
     name: String,
     calls: u32,
 }
 
 impl Client {
-    /// One that is connected. Names tell clients' calls apart.
+    /// One that is connected over TCP. Names tell clients' calls apart.
     pub fn connect(to: SocketAddr, name: &str) -> Client {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, held: Held::default(), name: name.to_owned(), calls: 0 }
+        let socket = connected(to);
+        let stream = Box::new(socket.try_clone().unwrap());
+        Client { stream, socket, held: Held::default(), name: name.to_owned(), calls: 0 }
+    }
+
+    /// The same, that speaks in that way and has completed its handshakes.
+    pub fn connect_by(way: Way, viaduct: &Viaduct, name: &str) -> Client {
+        let socket = connected(viaduct.address_of(way));
+        let stream = way.wrap(socket.try_clone().unwrap(), viaduct.trusted()).unwrap();
+        Client { stream, socket, held: Held::default(), name: name.to_owned(), calls: 0 }
+    }
+
+    /// Waits no longer than that for anything that is to come.
+    pub fn set_patience(&self, patience: Duration) {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
     }
 
     /// Begins the next call.
@@ -47,6 +61,7 @@ impl Client {
     pub fn options(&mut self) -> io::Result<u16> {
         self.calls += 1;
         self.stream.write_all(request("OPTIONS", &self.call()).as_bytes())?;
+        self.stream.flush()?;
         Ok(answered(&self.message()?).0)
     }
 
@@ -75,7 +90,7 @@ impl Client {
 
     /// The next message that comes, which must be this client's last call's.
     pub fn message(&mut self) -> io::Result<String> {
-        let message = self.held.message(&self.stream)?;
+        let message = self.held.message(&mut self.stream)?;
         assert_eq!(header(&message, "Call-ID"), self.call(), "a stranger's message, or an old one: {message}");
         assert_eq!(message.matches("Via: ").count(), 1, "{message}");
         Ok(message)
@@ -98,8 +113,15 @@ impl Client {
     }
 
     fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).unwrap();
+        self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush()).unwrap();
     }
+}
+
+fn connected(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// Has each client place so many calls; in each of `threads` threads, `window` calls are in progress at a time.

@@ -8,8 +8,10 @@
 //! | `returning` | a backend that dies and comes back |
 //! | `idle` | the memory of a connection that is idle |
 //! | `hostile` | the hostile ones |
+//! | `wire`, `authority` | TLS and WebSocket of clients, and whom they trust |
 //! | `backend`, `client`, `message`, `viaduct` | what stands on either side, what they say, and the program between |
 
+mod authority;
 mod backend;
 mod client;
 mod crossing;
@@ -19,6 +21,7 @@ mod message;
 mod returning;
 mod storm;
 mod viaduct;
+mod wire;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -70,7 +70,7 @@ impl Fates {
     }
 
     fn keep_asking(&self, mut client: Client) {
-        client.stream.set_read_timeout(Some(SILENCE)).unwrap();
+        client.set_patience(SILENCE);
         while !self.is_over.load(Ordering::Relaxed) {
             let fate = match client.options() {
                 Ok(200) => &self.answered,

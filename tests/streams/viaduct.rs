@@ -2,17 +2,26 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::PATIENCE;
+use rustls::ClientConfig;
 
-/// A running Viaduct of two shards that listens over UDP and TCP.
+use crate::PATIENCE;
+use crate::authority::Authority;
+use crate::wire::Way;
+
+/// A running Viaduct of two shards that listens over UDP, TCP, TLS and WebSocket.
 pub struct Viaduct {
     /// Where it receives SIP over TCP.
     pub address: SocketAddr,
+    /// Where it receives it over TLS, WS and WSS.
+    layered: [SocketAddr; 3],
+    authority: Authority,
     admin: SocketAddr,
     child: Child,
 }
@@ -21,12 +30,15 @@ impl Viaduct {
     /// Starts it. `settings` are variables without their prefix.
     pub fn start(engine: &str, backends: &[String], settings: &[(&str, &str)]) -> Viaduct {
         ::viaduct::io::raise_descriptor_limit().unwrap();
-        let [address, admin] = free_addresses();
+        let [address, admin, tls, ws, wss] = free_addresses();
+        let authority = Authority::new();
         let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIADUCT_")) {
             command.env_remove(name);
         }
-        command.env("VIADUCT_LISTEN", format!("tcp://{address},udp://{address}")).env("VIADUCT_IO", engine);
+        let listen = format!("tcp://{address},udp://{address},tls://{tls},ws://{ws},wss://{wss}");
+        command.env("VIADUCT_LISTEN", listen).env("VIADUCT_IO", engine);
+        command.env("VIADUCT_TLS_CERTIFICATES", authority.certificate());
         command.env("VIADUCT_ADMIN_LISTEN", admin.to_string()).env("VIADUCT_BACKENDS", backends.join(","));
         command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_SHARDS", "2");
         command.env("VIADUCT_PIN_CORES", "false").env("VIADUCT_PROBE", "off");
@@ -35,9 +47,30 @@ impl Viaduct {
         }
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("metrics at /metrics")), "it does not start");
+        let mut told = Vec::new();
+        let starts = lines.by_ref().any(|line| {
+            told.push(line.clone());
+            line.contains("metrics at /metrics")
+        });
+        assert!(starts, "it does not start: {told:#?}");
         thread::spawn(move || lines.for_each(drop));
-        Viaduct { address, admin, child }
+        Viaduct { address, layered: [tls, ws, wss], authority, admin, child }
+    }
+
+    /// Where it receives SIP from clients that speak in that way.
+    pub fn address_of(&self, way: Way) -> SocketAddr {
+        let [tls, ws, wss] = self.layered;
+        match way {
+            Way::Tcp => self.address,
+            Way::Tls => tls,
+            Way::Ws => ws,
+            Way::Wss => wss,
+        }
+    }
+
+    /// What its clients trust.
+    pub fn trusted(&self) -> &Arc<ClientConfig> {
+        &self.authority.client
     }
 
     /// The metrics page.
@@ -125,7 +158,11 @@ impl Metrics {
     }
 }
 
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.7.0.1:0").unwrap());
+/// Free ports at an address that this Viaduct has to itself: another, or what it connects to, would take them away.
+fn free_addresses() -> [SocketAddr; 5] {
+    static NUMBER: AtomicU8 = AtomicU8::new(0);
+    let [_, _, high, low] = process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, 64 + NUMBER.fetch_add(1, Ordering::Relaxed), high, low | 1);
+    let listeners = [(); 5].map(|()| TcpListener::bind((ip, 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap())
 }
