@@ -161,7 +161,7 @@ impl Tls {
         Some(Session { version, is_resumed: state.handshake_kind() == Some(HandshakeKind::Resumed), peer })
     }
 
-    /// Whether the handshake is complete.
+    /// Whether the handshake is complete, though the connection may have failed since.
     pub fn is_established(&self) -> bool {
         self.is_established
     }
@@ -222,10 +222,12 @@ impl Tls {
         let turn = match &mut self.side {
             Side::Server(connection) => records::read(&mut **connection, &mut self.partial, plaintext, wire),
             Side::Client(connection) => records::read(&mut **connection, &mut self.partial, plaintext, wire),
-        }?;
+        };
+        // Also where the end of the handshake came together with what breaks the connection.
+        let was_established = mem::replace(&mut self.is_established, !self.side.state().is_handshaking());
+        let turn = turn?;
         self.discard(turn.consumed);
         self.has_peer_closed = turn.has_peer_closed;
-        let was_established = mem::replace(&mut self.is_established, !self.side.state().is_handshaking());
         match self.partial.len() > self.limit_bytes() && !self.has_peer_closed {
             true => Err(Reason::TooLarge.into()),
             false => Ok(Progress {

@@ -133,6 +133,20 @@ fn a_handshake_message_that_never_ends_is_cut_off() {
 }
 
 #[test]
+fn what_breaks_the_connection_behind_a_complete_handshake_does_not_make_that_a_failed_one() {
+    let authority = Authority::new("authority");
+    let (mut a, mut b) = pair(&client(&authority, None), &server(&[&authority.issue(&[NAME])]), NAME);
+    b.feed(&a.wire.split());
+    a.feed(&b.wire.split());
+    assert!(!b.tls.is_established());
+    let end_and_garbage = [&a.wire[..], &record(23, &[0x5a; 64])].concat();
+    b.feed(&end_and_garbage);
+    assert_eq!(b.failure.as_ref().unwrap().reason(), Reason::Malformed);
+    assert!(b.tls.is_established());
+    assert_eq!(b.tls.seal(b"more", &mut b.wire).unwrap_err().reason(), Reason::NotOpen);
+}
+
+#[test]
 fn a_record_longer_than_the_limit_and_a_changed_one_end_the_connection() {
     let authority = Authority::new("authority");
     let (client, server) = (client(&authority, None), server(&[&authority.issue(&[NAME])]));

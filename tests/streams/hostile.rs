@@ -62,7 +62,7 @@ impl Conduct {
         let invite = request("INVITE", name);
         let stream = match self {
             Conduct::NeverReads | Conduct::ReadsSlowly => narrow(to),
-            _ => TcpStream::connect_timeout(&to, PATIENCE).unwrap(),
+            _ => connect(to),
         };
         match self {
             Conduct::Vanishes | Conduct::Resets | Conduct::Leaves => say(&stream, invite.as_bytes()),
@@ -89,10 +89,11 @@ pub fn see_end(mut stream: &TcpStream) {
     }
 }
 
-const LARGE_BODY_BYTES: usize = 30_000;
+/// How long a large answer's body is.
+pub const LARGE_BODY_BYTES: usize = 30_000;
 
 /// So much that neither the queue nor the sockets of a narrow connection hold it.
-const REQUESTS_UNREAD: usize = 20;
+pub const REQUESTS_UNREAD: usize = 20;
 
 /// So little that the queue holds it.
 const REQUESTS_READ: usize = 3;
@@ -104,18 +105,24 @@ fn ask(stream: &TcpStream, name: &str, count: usize) {
     }
 }
 
+/// A connection.
+pub fn connect(to: SocketAddr) -> TcpStream {
+    TcpStream::connect_timeout(&to, PATIENCE).unwrap()
+}
+
 fn hear(mut stream: &TcpStream) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.read_exact(&mut [0]).unwrap();
 }
 
-fn reset(stream: TcpStream) {
+/// Ends a connection at once, whatever is still to come.
+pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 /// A connection whose sockets hold little. Its segments are small: by these the kernel measures how much it holds to be
 /// sent.
-fn narrow(to: SocketAddr) -> TcpStream {
+pub fn narrow(to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.set_tcp_mss(536).unwrap();

@@ -7,7 +7,8 @@
 //! | `storm` | good connections among hostile ones |
 //! | `returning` | a backend that dies and comes back |
 //! | `idle` | the memory of a connection that is idle |
-//! | `hostile` | the hostile ones |
+//! | `layered_storm` | the same over TLS and WebSocket |
+//! | `hostile`, `layered_hostile` | the hostile ones |
 //! | `wire`, `authority` | TLS and WebSocket of clients, and whom they trust |
 //! | `backend`, `client`, `message`, `viaduct` | what stands on either side, what they say, and the program between |
 
@@ -17,6 +18,8 @@ mod client;
 mod crossing;
 mod hostile;
 mod idle;
+mod layered_hostile;
+mod layered_storm;
 mod message;
 mod returning;
 mod storm;

@@ -1,5 +1,6 @@
 //! Good connections among hostile ones: the good are not held up, and of the others nothing stays.
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,8 @@ const GOOD: usize = 100;
 /// How many connections of each kind of hostile clients a storm has.
 const OF_EACH: usize = 20;
 
-const STORMS: usize = 3;
+/// How many storms there are.
+pub const STORMS: usize = 3;
 
 /// What hostile clients do in each storm. Silence takes long: those that are silent are so through all storms.
 const IN_EACH_STORM: [Conduct; 8] = [
@@ -57,7 +59,7 @@ fn hostile_connections_hold_up_no_other_and_leave_nothing_behind() {
         let backends = [Backend::tcp(11), Backend::tcp(12)];
         let urls = backends.each_ref().map(|backend| backend.url.clone());
         let viaduct = Viaduct::start(engine, &urls, &SETTINGS);
-        let descriptors = viaduct.descriptors();
+        let descriptors = viaduct.descriptors_at_rest();
         let connect = |number| Client::connect(viaduct.address, &format!("good-{number}"));
         let mut good: Vec<Client> = (0..GOOD).map(connect).collect();
         place_calls(&mut good, 1, 1, 10);
@@ -65,7 +67,16 @@ fn hostile_connections_hold_up_no_other_and_leave_nothing_behind() {
         Conduct::ReadsSlowly.show(viaduct.address, "first", FIRST);
 
         let silent = Conduct::IsSilent.show(viaduct.address, "silent", OF_EACH);
-        assert_memory_returns(viaduct.resident_bytes(), &storms(&viaduct, &mut good));
+        let before = viaduct.resident_bytes();
+        let after = storms(&viaduct, &mut good, OF_EACH, |number| {
+            let to = viaduct.address;
+            at_once(
+                IN_EACH_STORM
+                    .into_iter()
+                    .map(|conduct| move || conduct.show(to, &format!("{conduct:?}-{number}"), OF_EACH)),
+            )
+        });
+        assert_memory_returns(before, &after);
         until("silent connections end", 2 * PATIENCE, || {
             place_calls(&mut good, 1, 1, 10);
             viaduct.client_connections() == GOOD as u64
@@ -79,13 +90,28 @@ fn hostile_connections_hold_up_no_other_and_leave_nothing_behind() {
     });
 }
 
-/// Lets the storms pass while the good clients call; gives the resident memory after each.
-fn storms(viaduct: &Viaduct, good: &mut [Client]) -> Vec<u64> {
-    let is_over = AtomicBool::new(false);
+/// Has all of these hostile clients do what they do, at the same time; gives the connections that are still open.
+pub fn at_once(shows: impl Iterator<Item = impl FnOnce() -> Vec<TcpStream> + Send>) -> Vec<TcpStream> {
+    thread::scope(|scope| {
+        let shows: Vec<_> = shows.map(|show| scope.spawn(show)).collect();
+        shows.into_iter().flat_map(|show| show.join().unwrap()).collect()
+    })
+}
+
+/// Lets the storms pass while the good clients call, and so many others are silent; gives the resident memory after each.
+/// `show` is the storm of a number.
+pub fn storms(
+    viaduct: &Viaduct,
+    good: &mut [Client],
+    silent: usize,
+    show: impl Fn(usize) -> Vec<TcpStream> + Sync,
+) -> Vec<u64> {
+    let (is_over, stay) = (AtomicBool::new(false), (good.len() + silent) as u64);
+    let half = good.len() / 2;
     thread::scope(|scope| {
         let call = |good| scope.spawn(|| keep_calling(good, || is_over.load(Ordering::Relaxed)));
-        let calling: Vec<_> = good.chunks_mut(GOOD / 2).map(call).collect();
-        let storms = scope.spawn(|| (1..=STORMS).map(|number| storm(viaduct, number)).collect());
+        let calling: Vec<_> = good.chunks_mut(half).map(call).collect();
+        let storms = scope.spawn(|| (1..=STORMS).map(|number| storm(viaduct, stay, number, &show)).collect());
         let resident_bytes = storms.join();
         is_over.store(true, Ordering::Relaxed);
         for calling in calling {
@@ -97,25 +123,19 @@ fn storms(viaduct: &Viaduct, good: &mut [Client]) -> Vec<u64> {
 }
 
 /// One storm, to its end; gives the resident memory then. In the last one nobody closes what the program has to end.
-fn storm(viaduct: &Viaduct, number: usize) -> u64 {
-    let open = thread::scope(|scope| {
-        let show = |conduct: Conduct| {
-            let name = format!("{conduct:?}-{number}");
-            scope.spawn(move || conduct.show(viaduct.address, &name, OF_EACH))
-        };
-        let showing = IN_EACH_STORM.map(show).map(|showing| showing.join().unwrap());
-        showing.into_iter().flatten().collect::<Vec<_>>()
-    });
+fn storm(viaduct: &Viaduct, stay: u64, number: usize, show: impl Fn(usize) -> Vec<TcpStream>) -> u64 {
+    let open = show(number);
     if number < STORMS {
         open.iter().for_each(see_end);
     }
     let held = Some(open).filter(|_| number == STORMS);
-    until("the storm passes", PATIENCE, || viaduct.client_connections() == (GOOD + OF_EACH) as u64);
+    until("the storm passes", PATIENCE, || viaduct.client_connections() == stay);
     drop(held);
     viaduct.resident_bytes()
 }
 
-fn assert_memory_returns(before: u64, after: &[u64]) {
+/// Asserts that what the storms took was given back.
+pub fn assert_memory_returns(before: u64, after: &[u64]) {
     assert!(after.windows(2).skip(1).all(|pair| pair[1] <= pair[0] + GROWTH_BYTES), "it grows: {before}, {after:?}");
     assert!(after.iter().all(|bytes| *bytes <= before + KEPT_BYTES), "too much is kept: {before}, {after:?}");
 }

@@ -111,6 +111,17 @@ impl Viaduct {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
+    /// The same when it has opened, or closed, all that it was about to.
+    pub fn descriptors_at_rest(&self) -> usize {
+        let (mut seen, mut times) = (self.descriptors(), 0);
+        while times < 5 {
+            thread::sleep(Duration::from_millis(50));
+            let before = std::mem::replace(&mut seen, self.descriptors());
+            times = if seen == before { times + 1 } else { 0 };
+        }
+        seen
+    }
+
     /// Its own resident memory, without that of files such as the program itself.
     pub fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

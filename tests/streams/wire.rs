@@ -22,6 +22,9 @@ pub enum Way {
 }
 
 impl Way {
+    /// All that have layers.
+    pub const LAYERED: [Way; 3] = [Way::Tls, Way::Ws, Way::Wss];
+
     /// Whether TLS is one of its layers.
     pub fn is_secure(self) -> bool {
         matches!(self, Way::Tls | Way::Wss)
@@ -46,7 +49,7 @@ pub trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
 /// TLS on a connection, its handshake complete.
-fn secure(stream: TcpStream, trusted: &Arc<ClientConfig>) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+pub fn secure(stream: TcpStream, trusted: &Arc<ClientConfig>) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
     let connection = ClientConnection::new(trusted.clone(), name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, stream);

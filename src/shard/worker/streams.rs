@@ -130,7 +130,8 @@ impl Worker {
             }
             Err(error) => {
                 if !was_open {
-                    self.count_handshake(id, Some(Handshake::Failed(error.reason())));
+                    let is_open = self.delivery.connections.get_mut(id).is_some_and(|gone| gone.session.has_open_tls());
+                    self.count_handshake(id, (!is_open).then_some(Handshake::Failed(error.reason())));
                 }
                 self.delivery.connections.close(id, Ended::Tls, now_us, &mut out.streams);
             }
