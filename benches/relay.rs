@@ -1,5 +1,5 @@
-//! What a message costs as the whole process forwards it, over UDP and over TCP: Viaduct beside a forwarder that parses nothing,
-//! which is the floor, and beside Kamailio, and over TCP nginx, where they are installed. The same traffic for all, in one
+//! What a message costs as the whole process forwards it, over UDP, TCP, TLS and WebSocket: Viaduct beside a forwarder that parses nothing,
+//! which is the floor, and beside Kamailio, and over TCP and TLS nginx, where they are installed. The same traffic for all, in one
 //! run, interleaved and shuffled.
 //!
 //! Throughput looked better as a measure, since it is what is bought. On a machine whose generator shares its cores
@@ -16,6 +16,7 @@ use std::{env, fs, process};
 
 use clap::{Args, Parser, Subcommand};
 
+use certificates::Certificate;
 use device::Device;
 use line::Transport;
 use load::{Load, Width};
@@ -24,6 +25,8 @@ use traffic::Traffic;
 
 #[path = "relay/agents.rs"]
 mod agents;
+#[path = "relay/certificates.rs"]
+mod certificates;
 #[path = "relay/device.rs"]
 mod device;
 #[path = "relay/ends.rs"]
@@ -32,6 +35,8 @@ mod ends;
 mod forwarder;
 #[path = "relay/kamailio.rs"]
 mod kamailio;
+#[path = "relay/layers.rs"]
+mod layers;
 #[path = "relay/line.rs"]
 mod line;
 #[path = "relay/load.rs"]
@@ -64,10 +69,10 @@ struct BenchOptions {
     /// How many exchanges are under way at once
     #[arg(long, default_value_t = 256)]
     window: u16,
-    /// The transports, each measured by itself
+    /// The transports of clients, each measured by itself
     #[arg(long, value_delimiter = ',', default_value = "udp,tcp")]
     transport: Vec<Transport>,
-    /// How many connections the clients have over TCP; each carries its part of the window
+    /// How many connections the clients have, but over UDP; each carries its part of the window
     #[arg(long, default_value_t = 16)]
     connections: u16,
     /// The devices; where none is named, all that can run here
@@ -142,6 +147,7 @@ impl BenchOptions {
         match transport {
             Transport::Udp => Limits { to_raw: self.max_ratio_raw, to_kamailio: self.max_ratio_kamailio },
             Transport::Tcp => Limits { to_raw: None, to_kamailio: self.max_ratio_kamailio_tcp },
+            Transport::Tls | Transport::Ws | Transport::Wss => Limits { to_raw: None, to_kamailio: None },
         }
     }
 }
@@ -152,6 +158,7 @@ struct Bench<'a> {
     cores: &'a [usize],
     backends: Vec<SocketAddr>,
     directory: Directory,
+    certificate: Certificate,
 }
 
 /// Before it is measured, a device is kept busy this long, so that caches and queues are as they will be.
@@ -161,10 +168,12 @@ impl<'a> Bench<'a> {
     fn new(options: &'a BenchOptions, transport: Transport, cores: &'a [usize]) -> Result<Self, String> {
         let hosts = match transport {
             Transport::Udp => 11..14,
-            Transport::Tcp => 11..15,
+            _ => 11..15,
         };
         let backends = hosts.map(|host| SocketAddr::from(([127, 0, 0, host], options.port + 11))).collect();
-        Ok(Bench { options, transport, cores, backends, directory: Directory::new()? })
+        let directory = Directory::new()?;
+        let certificate = Certificate::issue(&directory.0)?;
+        Ok(Bench { options, transport, cores, backends, directory, certificate })
     }
 
     /// The device has the first core, clients and backends the second; with one core nobody is held to any.
@@ -178,7 +187,7 @@ impl<'a> Bench<'a> {
             core_affinity::set_for_current(core_affinity::CoreId { id: *core });
         }
         let width = Width { window: self.options.window, connections: self.options.connections };
-        let mut load = Load::open(self.transport, client, &self.backends, width)?;
+        let mut load = Load::open(self.transport, client, &self.backends, width, self.certificate.trusted()?)?;
         let pairs =
             self.options.traffic.iter().flat_map(|traffic| devices.iter().map(move |device| (*device, *traffic)));
         let mut order: Vec<_> = pairs.collect();
@@ -194,7 +203,8 @@ impl<'a> Bench<'a> {
 
     fn measure(&self, load: &mut Load, device: Device, traffic: Traffic) -> Result<Run, String> {
         let listen = SocketAddr::from(([127, 0, 0, 1], self.options.port + device as u16));
-        let running = device.start(self.transport, self.device_core(), listen, &self.backends, &self.directory.0)?;
+        let files = (self.directory.0.as_path(), &self.certificate);
+        let running = device.start(self.transport, self.device_core(), listen, &self.backends, files)?;
         if !load.wait_for(listen) {
             return Err(format!("{} forwards nothing", device.label()));
         }

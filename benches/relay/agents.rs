@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use viaduct::io::Output;
+use viaduct::io::{ConnectionId, Output};
 
-use crate::line::Line;
+use crate::layers::Layers;
+use crate::line::{Line, MESSAGE_BYTES_MAX};
 use crate::traffic::{Name, Requests, Step, TO_TAG, Traffic, sdp};
 
 /// How long an exchange may wait for its answer before it is given up as lost.
@@ -25,6 +26,9 @@ pub struct Agents {
     counts: Counts,
     round_trips_ns: Histogram<u64>,
     copied: Vec<u8>,
+    /// The layers of clients' connections, by the engine's slots; those of the others have none.
+    layers: Vec<Option<Layers>>,
+    written: Box<[u8; MESSAGE_BYTES_MAX]>,
 }
 
 /// What has happened since the beginning of a run.
@@ -68,6 +72,8 @@ impl Agents {
             counts: Counts::default(),
             round_trips_ns: Histogram::new_with_max(60_000_000_000, 3).expect("a minute, to three digits"),
             copied: Vec::with_capacity(4096),
+            layers: Vec::new(),
+            written: Box::new([0; MESSAGE_BYTES_MAX]),
         }
     }
 
@@ -144,11 +150,41 @@ impl Agents {
     }
 
     fn send_request(&mut self, name: Name, out: &mut Output) {
-        let requests = &self.requests;
-        if let Some(client) = self.client_of(name.slot) {
-            client.send(out, |buffer| requests.write(name, buffer));
-        }
         self.counts.sent += 1;
+        let Some(client) = self.client_of(name.slot) else { return };
+        let requests = &self.requests;
+        match client {
+            Line::Connection(id) if self.layers.get(id.slot()).is_some_and(Option::is_some) => {
+                let len = requests.write(name, &mut self.written[..]);
+                if let Some(Some(layers)) = self.layers.get_mut(id.slot()) {
+                    layers.say(&self.written[..len]);
+                }
+                self.flush(id, out);
+            }
+            client => drop(client.send(out, |buffer| requests.write(name, buffer))),
+        }
+    }
+
+    /// Notes the layers of a client's connection, or that it has none.
+    pub fn set_layers(&mut self, id: ConnectionId, layers: Option<Layers>) {
+        if self.layers.len() <= id.slot() {
+            self.layers.resize_with(id.slot() + 1, || None);
+        }
+        self.layers[id.slot()] = layers;
+    }
+
+    /// The layers of a connection, where it has some.
+    pub fn layers(&mut self, id: ConnectionId) -> Option<&mut Layers> {
+        self.layers.get_mut(id.slot())?.as_mut()
+    }
+
+    /// Sends what the layers of a connection have to send.
+    pub fn flush(&mut self, id: ConnectionId, out: &mut Output) {
+        let Some(wire) = self.layers(id).map(Layers::take_wire).filter(|wire| !wire.is_empty()) else { return };
+        if let Ok(mut slot) = out.streams.reserve(id, wire.len()) {
+            slot.buffer()[..wire.len()].copy_from_slice(&wire);
+            slot.send(wire.len(), None);
+        }
     }
 
     /// A client's part.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
+use crate::certificates::Certificate;
 use crate::line::Transport;
 use crate::{kamailio, nginx};
 
@@ -27,11 +28,14 @@ pub enum Device {
 }
 
 impl Device {
-    /// All that can run here with that transport: Kamailio and nginx only where they are installed.
+    /// All that can run here with that transport: Kamailio and nginx only where they are installed, with the modules that it
+    /// takes; the raw forwarder has no layers, and nginx, which ends TLS, hands on what WebSocket says as it is.
     pub fn available(transport: Transport) -> Vec<Device> {
-        let mut devices = vec![Device::Raw, Device::Viaduct, Device::ViaductPoll];
-        devices.extend(nginx::version().filter(|_| transport == Transport::Tcp).map(|_| Device::Nginx));
-        devices.extend(kamailio::version().map(|_| Device::Kamailio));
+        use Transport::{Tcp, Tls, Udp};
+        let mut devices = vec![Device::Viaduct, Device::ViaductPoll];
+        devices.extend(matches!(transport, Udp | Tcp).then_some(Device::Raw));
+        devices.extend(nginx::version().filter(|_| matches!(transport, Tcp | Tls)).map(|_| Device::Nginx));
+        devices.extend(kamailio::version().filter(|_| kamailio::speaks(transport)).map(|_| Device::Kamailio));
         devices
     }
 
@@ -40,6 +44,8 @@ impl Device {
         match transport {
             Transport::Udp => &[(Device::Raw, "x raw"), (Device::Kamailio, "x kamail.")],
             Transport::Tcp => &[(Device::Raw, "x raw"), (Device::Nginx, "x nginx"), (Device::Kamailio, "x kamail.")],
+            Transport::Tls => &[(Device::Nginx, "x nginx"), (Device::Kamailio, "x kamail.")],
+            Transport::Ws | Transport::Wss => &[(Device::Kamailio, "x kamail.")],
         }
     }
 
@@ -61,7 +67,7 @@ impl Device {
         core: Option<usize>,
         listen: SocketAddr,
         backends: &[SocketAddr],
-        directory: &Path,
+        (directory, certificate): (&Path, &Certificate),
     ) -> Result<Running, String> {
         let mut command = held_to(core)?;
         match self {
@@ -71,14 +77,14 @@ impl Device {
             }
             Device::Viaduct | Device::ViaductPoll => {
                 command.arg(env!("CARGO_BIN_EXE_viaduct"));
-                command.envs(viaduct_settings(transport, listen, backends));
+                command.envs(viaduct_settings(transport, listen, backends, certificate));
                 command.env("VIADUCT_IO", if self == Device::Viaduct { "auto" } else { "poll" });
             }
             Device::Kamailio => {
-                command.args(kamailio::command_line(transport, listen, backends, directory)?);
+                command.args(kamailio::command_line(transport, listen, backends, (directory, certificate))?);
             }
             Device::Nginx => {
-                command.args(nginx::command_line(listen, backends, directory)?);
+                command.args(nginx::command_line(transport, listen, backends, (directory, certificate))?);
             }
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -110,11 +116,22 @@ fn own_path() -> Result<std::path::PathBuf, String> {
     env::current_exe().map_err(|error| format!("the path of this program: {error}"))
 }
 
-fn viaduct_settings(transport: Transport, listen: SocketAddr, backends: &[SocketAddr]) -> [(&'static str, String); 7] {
-    let scheme = transport.scheme();
-    let backends: Vec<String> = backends.iter().map(|address| format!("{scheme}://{address}")).collect();
+fn viaduct_settings(
+    transport: Transport,
+    listen: SocketAddr,
+    backends: &[SocketAddr],
+    certificate: &Certificate,
+) -> [(&'static str, String); 8] {
+    let (scheme, behind) = (transport.scheme(), transport.of_backends());
+    let backends: Vec<String> = backends.iter().map(|address| format!("{}://{address}", behind.scheme())).collect();
+    let mut listeners = format!("{scheme}://{listen}");
+    if behind != transport {
+        // What goes to a backend leaves by a listener of its transport.
+        listeners += &format!(",{}://{}:{}", behind.scheme(), listen.ip(), listen.port() + PORTS);
+    }
     [
-        ("VIADUCT_LISTEN", format!("{scheme}://{listen}")),
+        ("VIADUCT_LISTEN", listeners),
+        ("VIADUCT_TLS_CERTIFICATES", format!("{};key={}", certificate.chain.display(), certificate.key.display())),
         ("VIADUCT_BACKENDS", backends.join(",")),
         ("VIADUCT_SECRET", "0123456789abcdef".to_owned()),
         ("VIADUCT_SHARDS", "1".to_owned()),
@@ -123,6 +140,9 @@ fn viaduct_settings(transport: Transport, listen: SocketAddr, backends: &[Socket
         ("VIADUCT_LOG", "warn".to_owned()),
     ]
 }
+
+/// How many ports a run uses from its first one on; beyond them are listeners to which nobody comes.
+pub const PORTS: u16 = 50;
 
 /// What a program has had of the CPU, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]

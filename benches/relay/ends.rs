@@ -5,6 +5,7 @@ use viaduct::frame::stream::{Frame, Framer, Limits};
 use viaduct::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Output, SendError};
 
 use crate::agents::Agents;
+use crate::layers::Layers;
 use crate::line::Line;
 use crate::load::CLIENT;
 
@@ -19,6 +20,8 @@ pub struct Ends {
     /// Those that are open, in the order opened.
     open_clients: Vec<Line>,
     spare: SpareBuffers,
+    /// What layers make of what comes.
+    said: Vec<u8>,
 }
 
 struct Connection {
@@ -31,7 +34,7 @@ impl Ends {
     /// Without connections.
     pub fn new(agents: Agents) -> Self {
         let spare = SpareBuffers::new(SpareLimits::default());
-        Ends { agents, connections: Vec::new(), clients_begun: 0, open_clients: Vec::new(), spare }
+        Ends { agents, connections: Vec::new(), clients_begun: 0, open_clients: Vec::new(), spare, said: Vec::new() }
     }
 
     /// How many connections clients have begun that have not ended.
@@ -45,8 +48,9 @@ impl Ends {
     }
 
     /// Notes a connection that a client begins.
-    pub fn begin_client(&mut self, id: ConnectionId) {
+    pub fn begin_client(&mut self, id: ConnectionId, layers: Option<Layers>) {
         self.clients_begun += 1;
+        self.agents.set_layers(id, layers);
         self.insert(Connection { id, is_client: true, framer: Framer::default() });
     }
 
@@ -75,11 +79,47 @@ impl Handler for Ends {
         self.insert(Connection { id: accepted.connection, is_client: false, framer: Framer::default() });
     }
 
-    fn connected(&mut self, id: ConnectionId, _local: std::net::SocketAddr, _out: &mut Output) {
-        self.open_clients.push(Line::Connection(id));
+    fn connected(&mut self, id: ConnectionId, _local: std::net::SocketAddr, out: &mut Output) {
+        match self.agents.layers(id) {
+            Some(_) => self.agents.flush(id, out),
+            None => self.open_clients.push(Line::Connection(id)),
+        }
     }
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8], out: &mut Output) {
+        let mut said = std::mem::take(&mut self.said);
+        said.clear();
+        match self.agents.layers(id) {
+            Some(layers) => {
+                if layers.feed(bytes, &mut said) {
+                    self.open_clients.push(Line::Connection(id));
+                }
+                self.agents.flush(id, out);
+                self.messages(id, &said, out);
+            }
+            None => self.messages(id, bytes, out),
+        }
+        self.said = said;
+    }
+
+    fn peer_finished(&mut self, id: ConnectionId, out: &mut Output) {
+        out.streams.abort(id);
+    }
+
+    fn closed(&mut self, id: ConnectionId, _why: Closed, _out: &mut Output) {
+        self.agents.set_layers(id, None);
+        let Some(mut gone) = self.connections.get_mut(id.slot()).and_then(Option::take) else { return };
+        gone.framer.close(&mut self.spare);
+        if gone.is_client {
+            self.clients_begun -= 1;
+            self.open_clients.retain(|line| *line != Line::Connection(id));
+        }
+    }
+}
+
+impl Ends {
+    /// Takes what a connection says.
+    fn messages(&mut self, id: ConnectionId, bytes: &[u8], out: &mut Output) {
         let Some(Some(connection)) = self.connections.get_mut(id.slot()) else { return };
         let mut input = bytes;
         while let Some(frame) = connection.framer.next(&mut input, Limits::default(), &mut self.spare) {
@@ -90,19 +130,6 @@ impl Handler for Ends {
                 Ok(Frame::Keepalive(_)) => {}
                 Err(error) => panic!("the device broke the framing: {:?}", error.fault),
             }
-        }
-    }
-
-    fn peer_finished(&mut self, id: ConnectionId, out: &mut Output) {
-        out.streams.abort(id);
-    }
-
-    fn closed(&mut self, id: ConnectionId, _why: Closed, _out: &mut Output) {
-        let Some(mut gone) = self.connections.get_mut(id.slot()).and_then(Option::take) else { return };
-        gone.framer.close(&mut self.spare);
-        if gone.is_client {
-            self.clients_begun -= 1;
-            self.open_clients.retain(|line| *line != Line::Connection(id));
         }
     }
 }

@@ -21,7 +21,7 @@ pub fn run(transport: Transport, listen: SocketAddr, backends: Vec<SocketAddr>) 
             let options = SocketOptions { receive_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20 };
             open_udp(listen, &options).map(|socket| Sockets { datagrams: vec![socket], ..Sockets::default() })
         }
-        Transport::Tcp => open_tcp(listen, &StreamSocketOptions::default())
+        _ => open_tcp(listen, &StreamSocketOptions::default())
             .map(|socket| Sockets { listeners: vec![socket], ..Sockets::default() }),
     };
     let sockets = sockets.map_err(|error| format!("{listen}: {error}"))?;

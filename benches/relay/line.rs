@@ -2,12 +2,15 @@
 
 use viaduct::io::{ConnectionId, Output, Transmit};
 
-/// How clients and backends speak with the device.
+/// How clients speak with the device. Backends speak UDP where clients do, and else TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[allow(missing_docs)]
 pub enum Transport {
     Udp,
     Tcp,
+    Tls,
+    Ws,
+    Wss,
 }
 
 impl Transport {
@@ -16,7 +19,25 @@ impl Transport {
         match self {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
         }
+    }
+
+    /// How backends speak with the device.
+    pub fn of_backends(self) -> Transport {
+        if self == Transport::Udp { Transport::Udp } else { Transport::Tcp }
+    }
+
+    /// Whether TLS is one of its layers.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
+    /// Whether WebSocket is.
+    pub fn is_web_socket(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
     }
 
     /// As in a Via.
@@ -24,6 +45,9 @@ impl Transport {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
         }
     }
 
@@ -31,7 +55,7 @@ impl Transport {
     pub fn max_loss(self) -> f64 {
         match self {
             Transport::Udp => 0.001,
-            Transport::Tcp => 0.0,
+            _ => 0.0,
         }
     }
 }

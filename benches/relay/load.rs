@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use viaduct::frame::tls::ClientTls;
 use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
 use viaduct::io::{Choice, Doorbell, Engine, Options, Sockets, StreamOptions};
 
 use crate::agents::{Agents, PATIENCE};
 use crate::ends::Ends;
+use crate::layers::Layers;
 use crate::line::{Line, MESSAGE_BYTES_MAX, Transport};
 use crate::traffic::{Requests, Traffic};
 
@@ -24,6 +26,8 @@ pub struct Load {
     connections: usize,
     engine: Engine,
     ends: Ends,
+    /// What clients over TLS trust.
+    trusted: ClientTls,
 }
 
 /// How much is under way at once.
@@ -31,7 +35,7 @@ pub struct Load {
 pub struct Width {
     /// Exchanges, over all clients.
     pub window: u16,
-    /// Connections of clients, over TCP.
+    /// Connections of clients, over streams.
     pub connections: u16,
 }
 
@@ -65,15 +69,17 @@ impl Load {
         client: SocketAddr,
         backends: &[SocketAddr],
         width: Width,
+        trusted: ClientTls,
     ) -> Result<Self, String> {
         let sockets = match transport {
             Transport::Udp => datagram_sockets(client, backends),
-            Transport::Tcp => listeners(backends),
+            _ => listeners(backends),
         }?;
         let doorbell = Doorbell::new().map_err(|error| error.to_string())?;
         let opened = Engine::open(Choice::Poll, sockets, &options(), &doorbell).map_err(|error| error.to_string())?;
         let ends = Ends::new(Agents::new(Requests::new(transport, client), width.window));
-        Ok(Load { transport, client, connections: width.connections.max(1).into(), engine: opened.engine, ends })
+        let connections = width.connections.max(1).into();
+        Ok(Load { transport, client, connections, engine: opened.engine, ends, trusted })
     }
 
     /// Waits until the device carries an exchange of each client; `false` where it does not within a few seconds.
@@ -102,7 +108,7 @@ impl Load {
     ) -> Seen {
         let clients = match self.transport {
             Transport::Udp => vec![Line::Datagrams(CLIENT, device)],
-            Transport::Tcp => self.ends.open_clients().to_vec(),
+            _ => self.ends.open_clients().to_vec(),
         };
         self.ends.agents.restart(clients, traffic);
         self.ends.agents.begin_all(self.engine.output());
@@ -121,7 +127,7 @@ impl Load {
         Seen { forwarded, sent: counts.sent, lost, strays: counts.strays, round_trips_ns }
     }
 
-    /// The clients' ways to the device; over TCP, once it has taken all their connections.
+    /// The clients' ways to the device; over a stream, once all their connections are open.
     fn clients(&mut self, device: SocketAddr, deadline: Instant) -> Option<Vec<Line>> {
         if self.transport == Transport::Udp {
             return Some(vec![Line::Datagrams(CLIENT, device)]);
@@ -130,7 +136,8 @@ impl Load {
         while Instant::now() < deadline {
             for _ in self.ends.clients_begun()..self.connections {
                 let connection = self.engine.output().streams.connect(device, Some(self.client.ip()));
-                self.ends.begin_client(connection.expect("more connections than the clients have"));
+                let layers = Layers::of(self.transport, &self.trusted);
+                self.ends.begin_client(connection.expect("more connections than the clients have"), layers);
             }
             let wanted = self.connections;
             self.turn_until(Instant::now() + TICK, |ends| ends.open_clients().len() == wanted);

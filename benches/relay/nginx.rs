@@ -1,4 +1,4 @@
-//! nginx as a forwarder of connections (layer 4), which reads nothing of what it forwards: set up without logs, with one process
+//! nginx as a forwarder of connections (layer 4), which reads nothing of what it forwards: set up without logs, with one process; over TLS, which it ends, too,
 //! and without a limit on what it forwards at once.
 
 use std::fmt::Write;
@@ -6,6 +6,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+
+use crate::certificates::Certificate;
+use crate::line::Transport;
 
 const PROGRAM: &str = "nginx";
 
@@ -21,15 +24,28 @@ pub fn version() -> Option<String> {
 }
 
 /// Writes its file into `directory`, and gives the command line that starts it.
-pub fn command_line(listen: SocketAddr, backends: &[SocketAddr], directory: &Path) -> Result<Vec<String>, String> {
+pub fn command_line(
+    transport: Transport,
+    listen: SocketAddr,
+    backends: &[SocketAddr],
+    (directory, certificate): (&Path, &Certificate),
+) -> Result<Vec<String>, String> {
     let configuration = directory.join("nginx.conf");
-    fs::write(&configuration, configuration_text(listen, backends, directory))
+    let ssl = match transport.is_secure() {
+        true => format!(
+            " ssl;\n        ssl_certificate {};\n        ssl_certificate_key {};\n        ssl_protocols TLSv1.2 TLSv1.3",
+            certificate.chain.display(),
+            certificate.key.display()
+        ),
+        false => String::new(),
+    };
+    fs::write(&configuration, configuration_text(listen, &ssl, backends, directory))
         .map_err(|error| format!("{}: {error}", configuration.display()))?;
     let (prefix, file) = (directory.to_string_lossy(), configuration.to_string_lossy());
     Ok([PROGRAM, "-p", &prefix, "-c", &file, "-e", "/dev/null"].map(str::to_owned).into())
 }
 
-fn configuration_text(listen: SocketAddr, backends: &[SocketAddr], directory: &Path) -> String {
+fn configuration_text(listen: SocketAddr, ssl: &str, backends: &[SocketAddr], directory: &Path) -> String {
     let mut servers = String::new();
     for backend in backends {
         let _ = write!(servers, "server {backend}; ");
@@ -46,7 +62,7 @@ stream {{
     access_log off;
     upstream backends {{ {servers} }}
     server {{
-        listen {listen};
+        listen {listen}{ssl};
         proxy_pass backends;
         proxy_buffer_size 64k;
         tcp_nodelay on;

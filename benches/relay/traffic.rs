@@ -128,7 +128,7 @@ fn text(step: Step, transport: Transport, client: SocketAddr) -> String {
     let (method, id) = (step.method(), "#".repeat(ID_CHARS));
     let sequence = if step == Step::Bye { 2 } else { 1 };
     let to_tag = if matches!(step, Step::Ack | Step::Bye) { TO_TAG } else { "" };
-    let (via, scheme) = (transport.via(), transport.scheme());
+    let (via, scheme) = (transport.via(), if transport.is_web_socket() { "ws" } else { transport.scheme() });
     let mut text = format!(
         "{method} sip:bob@example.com SIP/2.0\r\n\
          Via: SIP/2.0/{via} {client};branch=z9hG4bKbench{id}{};rport\r\n\
