@@ -12,7 +12,7 @@
 //! | `splitter` | every other datagram of a call to another instance |
 //! | `agent` | a user agent of a few lines, for messages that SIPp does not send |
 //! | `certificate` | an authority, and what it issues |
-//! | `secure` | callers and proxies over TLS, by OpenSSL |
+//! | `secure` | callers, a phone and proxies over TLS, by OpenSSL |
 //! | `webrtc` | a phone in a browser, over WSS |
 //! | `dialogs` | dialogs, registrations and transfers, carried on while the pool changes |
 

@@ -2,7 +2,10 @@
 //! prove who they are and want Viaduct to.
 //!
 //! The SIPp that Debian has speaks no TLS. It speaks TCP to an stunnel here, which opens a connection over TLS for each of
-//! SIPp's, so that all of SIPp's calls are made as by its own `l1` and `ln`; and it says TLS in its Vias and Contacts.
+//! SIPp's, so that all of SIPp's calls are made as by its own `l1` and `ln`; and it says TLS in its Vias and Contacts. One that
+//! speaks both itself is `phone`, which is baresip.
+
+mod phone;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,6 +20,8 @@ use super::process::Process;
 use super::scene::{Scene, until};
 use super::sipp::{Called, Callers};
 use super::viaduct::{Metrics, Viaduct};
+use phone::Phone;
+
 use crate::{BACKENDS, CALLED, CALLERS, SPLITTER, VIADUCT, assert_carried, callers};
 
 const CALLS: u32 = 200;
@@ -80,6 +85,49 @@ fn a_proxy_that_proves_to_be_another_is_sent_nothing() {
     assert!(proxy.seen().is_empty());
     let handshakes = [("direction", "connected"), ("result", "wrong_name")];
     assert_eq!(viaduct.metrics_at_rest().sum("viaduct_tls_handshakes_total", &handshakes), 1);
+}
+
+/// The registrars keep registrations to themselves, so calls must go where the registration went: by the address of record.
+const HASH: (&str, &str) = ("HASH", "REGISTER=to-uri,INVITE=to-uri");
+
+/// The phone is reached by the connection that it opened, and by that it reaches an agent over UDP, whom it calls.
+#[test]
+fn a_phone_over_tls_registers_is_called_and_calls() {
+    if !installed(&["sipp", "kamailio", "baresip"]) {
+        return;
+    }
+    let scene = Scene::new("tls-phone");
+    let authority = Authority::new(&scene);
+    let registrars: Vec<Kamailio> =
+        (BACKENDS..BACKENDS + 3).map(|host| Kamailio::start_registrar(&scene, host)).collect();
+    let backends: Vec<String> = registrars.iter().map(|registrar| format!("udp://{}", registrar.address)).collect();
+    let (viaduct, secure) = start_viaduct(&scene, &authority, &[("BACKENDS", &backends.join(",")), HASH]);
+    let (from, to, desk) = (scene.endpoint(CALLERS), viaduct.address, scene.endpoint(CALLED));
+    let call = |scenario, service, from| {
+        Callers { from, to, through: to, service, ..callers(scenario, 1) }.run(&scene);
+    };
+    call("register", "desk", desk);
+    let desk = Called::start_for(&scene, "answer", desk, 1);
+
+    let registered = || registrars.iter().flat_map(|registrar| registrar.logged("path")).count();
+    let before = registered();
+    let at = scene.endpoint(SPLITTER + 1).ip();
+    let phone = Phone::start(&scene, at, secure, (&format!("phone@{to}"), &format!("desk1@{to}")), &authority.path);
+    until("the phone is registered", || registered() > before);
+    call("call", "phone", from);
+    desk.finish();
+    assert_eq!(phone.finish(), 0);
+
+    let metrics = viaduct.metrics_at_rest();
+    metrics.assert_all_accounted_for();
+    for (side, transport) in [("client", "tls"), ("client", "udp"), ("backend", "udp")] {
+        let labels = [("side", side), ("transport", transport), ("method", "INVITE")];
+        assert!(
+            metrics.sum("viaduct_messages_sent_total", &labels) >= 1,
+            "no INVITE to the {side} side over {transport}"
+        );
+    }
+    registrars.iter().for_each(|registrar| drop(registrar.seen()));
 }
 
 /// Calls over TLS to proxies over another transport. Two shards share the work, so half of all responses come to another
