@@ -126,7 +126,15 @@ impl Bench {
     /// Decides and writes out; the number of bytes written, which keeps the work from being optimised away.
     fn pass(&mut self, message: &[u8], peer: SocketAddr) -> Option<usize> {
         let local = Some(IpAddr::from([198, 51, 100, 1]));
-        let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(0), local, connection: None, now_us: 0 };
+        let inbound = Inbound {
+            bytes: message,
+            peer,
+            listener: ListenerIndex(0),
+            local,
+            connection: None,
+            relay: None,
+            now_us: 0,
+        };
         let view = View { snapshot: &self.snapshot, names: &self.names };
         black_box(proxy::decide(view, &inbound, &mut self.scratch));
         self.scratch.draft.render(message, &mut self.out)
@@ -134,8 +142,15 @@ impl Bench {
 
     /// What is measured must be the path that is meant, not some refusal.
     fn check(&mut self, message: &[u8], peer: SocketAddr) {
-        let inbound =
-            Inbound { bytes: message, peer, listener: ListenerIndex(0), local: None, connection: None, now_us: 0 };
+        let inbound = Inbound {
+            bytes: message,
+            peer,
+            listener: ListenerIndex(0),
+            local: None,
+            connection: None,
+            relay: None,
+            now_us: 0,
+        };
         let view = View { snapshot: &self.snapshot, names: &self.names };
         let verdict = proxy::decide(view, &inbound, &mut self.scratch).verdict;
         let answer = message.starts_with(b"OPTIONS");

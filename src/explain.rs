@@ -43,7 +43,7 @@ pub fn explain(settings: &Settings, asked: &ExplainSettings, input: impl Read) -
     // Over a stream a message comes on some connection; as with the stamp, always the same one.
     let is_stream = snapshot.listeners()[listener.get()].transport.is_stream();
     let connection = is_stream.then_some(ConnectionRef { process: 0, number: 0 });
-    let inbound = Inbound { bytes: &message, peer: asked.source, listener, local, connection, now_us: 0 };
+    let inbound = Inbound { bytes: &message, peer: asked.source, listener, local, connection, relay: None, now_us: 0 };
     // No name server is asked: where the message goes by a name, that is what is told.
     let view = View { snapshot: &snapshot, names: &Names::default() };
     let mut scratch = Scratch::default();

@@ -115,6 +115,8 @@ pub enum Dropped {
     Truncated,
     /// The message that was found in a stream ends it: what comes behind could not be told from it.
     Framing,
+    /// The datagram came from a load balancer and did not say from whom it is.
+    NoOrigin,
     /// No send slot was free.
     NoSendSlot,
     /// The outgoing message is longer than a send slot.
@@ -137,7 +139,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// How many reasons are counted apart.
-    pub const COUNT: usize = 16 + SendError::ALL.len();
+    pub const COUNT: usize = 17 + SendError::ALL.len();
 
     /// The place of a reason among [`Dropped::COUNT`].
     pub fn index(self) -> usize {
@@ -158,7 +160,8 @@ impl Dropped {
             Dropped::Framing => 13,
             Dropped::QueuesFull => 14,
             Dropped::Ended => 15,
-            Dropped::SendFailed(error) => 16 + error.index(),
+            Dropped::NoOrigin => 16,
+            Dropped::SendFailed(error) => 17 + error.index(),
         }
     }
 }

@@ -331,6 +331,7 @@ fn dropped_label(index: usize) -> &'static str {
         "framing",
         "queues_full",
         "shard_ended",
+        "proxy_protocol",
     ];
     match LABELS.get(index) {
         Some(label) => label,

@@ -13,6 +13,9 @@ pub struct Inbound<'a> {
     pub listener: ListenerIndex,
     /// The address it was sent to, where the kernel tells.
     pub local: Option<IpAddr>,
+    /// The load balancer that handed it on as a datagram, and said by the PROXY protocol who had sent it. What goes to the
+    /// sender goes by it.
+    pub relay: Option<SocketAddr>,
     /// Over a stream, the connection that it came on.
     pub connection: Option<ConnectionRef>,
     /// When it was received, in microseconds of a clock that never steps back and that all shards of a process share. It

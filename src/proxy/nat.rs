@@ -19,7 +19,9 @@ pub(super) fn flow_of(request: &Request<'_>) -> Flow {
     let inbound = request.inbound;
     let local = request.snapshot.source_of_answer(inbound);
     let is_direct = is_first_hop(request) && !is_behind_nat(request);
-    Flow { listener: inbound.listener, peer: inbound.peer, local, connection: inbound.connection, is_direct }
+    // What goes to a client behind a load balancer goes by that.
+    let peer = inbound.relay.unwrap_or(inbound.peer);
+    Flow { listener: inbound.listener, peer, local, connection: inbound.connection, is_direct }
 }
 
 /// The same, if the client may not be reached otherwise.
@@ -28,9 +30,10 @@ pub(super) fn flow_of_client(request: &Request<'_>) -> Option<Flow> {
 }
 
 /// Whether the client may not be reached but by its flow: it is behind address translation, or it sent by a connection,
-/// since whoever opens one need not listen for others.
+/// since whoever opens one need not listen for others, or by a load balancer.
 pub(super) fn needs_flow(request: &Request<'_>) -> bool {
-    is_behind_nat(request) || (request.inbound.connection.is_some() && is_first_hop(request))
+    let is_by_another = request.inbound.connection.is_some() || request.inbound.relay.is_some();
+    is_behind_nat(request) || (is_by_another && is_first_hop(request))
 }
 
 /// Whether the sender's sent-by is another address than the one it was seen at, or its Contact is a private address while

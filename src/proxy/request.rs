@@ -281,7 +281,7 @@ impl<'a> Request<'a> {
         let from: Option<IpAddr> = self.snapshot.source_of_answer(self.inbound);
         NextHop {
             listener: self.inbound.listener,
-            to: self.via.answer_address(self.inbound.peer),
+            to: self.inbound.relay.unwrap_or(self.via.answer_address(self.inbound.peer)),
             from,
             connection: self.inbound.connection,
             reconnect: None,

@@ -110,7 +110,7 @@ pub(super) fn way_back(
     let reconnect = reconnect.filter(|address| may_be_a_clients(snapshot, *address, local));
     let hop = NextHop {
         listener: path.listener,
-        to,
+        to: path.relay.unwrap_or(to),
         from: path.local,
         connection: path.connection,
         reconnect,

@@ -74,6 +74,7 @@ fn write_via(request: &Request<'_>, target: &Target, hop: &NextHop, draft: &mut 
         listener: request.inbound.listener,
         local: request.snapshot.source_of_answer(request.inbound),
         connection: request.inbound.connection,
+        relay: request.inbound.relay,
         is_doubled: target.is_doubled,
     };
     let token = path.sign(&keys.path, &branch, request.via.answer_address(request.inbound.peer));

@@ -137,6 +137,11 @@ impl Fields<'_> {
         self.take::<2>().map(|port| Some(SocketAddr::new(ip, u16::from_be_bytes(port))))
     }
 
+    /// The address that all of the rest is.
+    fn last_address(&mut self) -> Option<SocketAddr> {
+        self.address(if self.0.len() == 6 { 1 } else { 2 })?
+    }
+
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -130,15 +130,13 @@ impl Handler for Worker {
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
             return self.cells.dropped(Dropped::Truncated);
         }
-        let inbound = Inbound {
-            bytes: datagram.bytes,
-            peer: datagram.peer,
-            listener: self.delivery.listener(false, datagram.socket),
-            local: datagram.local,
-            connection: None,
-            now_us,
-        };
-        if !stun::is_stun(datagram.bytes) || !self.answer_stun(&datagram, out) {
+        let listener = self.delivery.listener(false, datagram.socket);
+        let Datagram { bytes, peer, local, socket, .. } = datagram;
+        let inbound = Inbound { bytes, peer, listener, local, relay: None, connection: None, now_us };
+        let is_proxied = self.delivery.policy.takes_origin(listener, peer.ip()) && !self.snapshot.is_member(peer);
+        let inbound = if is_proxied { self.proxied(inbound) } else { Some(inbound) };
+        let Some(inbound) = inbound else { return };
+        if !stun::is_stun(inbound.bytes) || !self.answer_stun(&inbound, socket, out) {
             self.message(&inbound, Transport::Udp, out);
         }
     }

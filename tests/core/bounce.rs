@@ -45,7 +45,7 @@ fn inbound<'a>(call: &Call, bytes: &'a [u8], connection: Option<ConnectionRef>) 
         (true, true) => 3,
         (true, false) => 4,
     });
-    Inbound { bytes, peer: call.peer, listener, local: None, connection, now_us: 0 }
+    Inbound { bytes, peer: call.peer, listener, local: None, connection, relay: None, now_us: 0 }
 }
 
 /// The answer that Viaduct gives by itself, and how.

@@ -62,7 +62,8 @@ fn the_response_by_tcp_goes_to_the_client_by_its_own_transport() {
     let response = format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", kept.join("\r\n"));
     let connection = Some(ConnectionRef { process: 1, number: 2 });
     let (peer, listener) = (hop.to, hop.listener);
-    let inbound = Inbound { bytes: response.as_bytes(), peer, listener, local: None, connection, now_us: 0 };
+    let inbound =
+        Inbound { bytes: response.as_bytes(), peer, listener, local: None, connection, relay: None, now_us: 0 };
     let (decision, _) = decided_inbound(&snapshot, &inbound);
     let Verdict::Forward { hop, .. } = decision.verdict else { panic!("{decision:?}") };
     assert_eq!((hop.listener, hop.to, hop.connection), (ListenerIndex(0), CLIENT.parse().unwrap(), None));
@@ -78,7 +79,7 @@ proptest! {
         let text = request("MESSAGE", body_bytes);
         let listener_at = |now_us| {
             let (peer, listener) = (CLIENT.parse().unwrap(), ListenerIndex(0));
-            let inbound = Inbound { bytes: text.as_bytes(), peer, listener, local: None, connection: None, now_us };
+            let inbound = Inbound { bytes: text.as_bytes(), peer, listener, local: None, connection: None, relay: None, now_us };
             let (decision, bytes) = decided_inbound(&snapshot, &inbound);
             let Verdict::Forward { hop, .. } = decision.verdict else { panic!("{decision:?}") };
             (hop.listener, bytes.len())

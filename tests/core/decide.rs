@@ -181,7 +181,7 @@ fn inbound<'a>(from: &str, bytes: &'a [u8]) -> Inbound<'a> {
             _ => panic!("an unknown word: {word}"),
         }
     }
-    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local, connection, now_us }
+    Inbound { bytes, peer: peer.unwrap(), listener: ListenerIndex(listener), local, connection, relay: None, now_us }
 }
 
 fn connection_named(word: &str) -> ConnectionRef {

@@ -79,7 +79,7 @@ fn bye(names: &Names, sent_by: &str, uri: &str, came_on: Option<ConnectionRef>) 
     );
     let (bytes, peer, listener) = (bye.as_bytes(), "10.0.0.11:5060".parse().unwrap(), ListenerIndex(0));
     let listener = if came_on.is_some() { ListenerIndex(3) } else { listener };
-    let inbound = Inbound { bytes, peer, listener, local: None, connection: came_on, now_us: 0 };
+    let inbound = Inbound { bytes, peer, listener, local: None, connection: came_on, relay: None, now_us: 0 };
     let (decision, _) = decided_with(View { snapshot: &snapshot, names }, &inbound);
     let Verdict::Forward { hop, .. } = decision.verdict else { panic!("{decision:?}") };
     (hop, decision.named.and_then(|wanted| wanted.name(bytes)))
@@ -93,7 +93,7 @@ fn routes(snapshot: &Snapshot, sent_by: &str, contact: &str) -> String {
          Contact: <{contact}>\r\nContent-Length: 0\r\n\r\n"
     );
     let (bytes, peer, connection) = (invite.as_bytes(), CLIENT.parse().unwrap(), Some(CONNECTION));
-    let inbound = Inbound { bytes, peer, listener: ListenerIndex(3), local: None, connection, now_us: 0 };
+    let inbound = Inbound { bytes, peer, listener: ListenerIndex(3), local: None, connection, relay: None, now_us: 0 };
     let (_, forwarded) = decided_inbound(snapshot, &inbound);
     let forwarded = String::from_utf8(forwarded).unwrap();
     let routes = forwarded.lines().filter_map(|line| line.strip_prefix("Record-Route: "));

@@ -79,7 +79,7 @@ impl Scene {
     fn sent(&self, bytes: &[u8]) -> Vec<(String, String)> {
         let view = View { snapshot: &self.snapshot, names: &Names::default() };
         let (peer, listener) = (CLIENT.parse().unwrap(), ListenerIndex(0));
-        let inbound = Inbound { bytes, peer, listener, local: None, connection: None, now_us: 0 };
+        let inbound = Inbound { bytes, peer, listener, local: None, connection: None, relay: None, now_us: 0 };
         let mut scratch = Scratch::default();
         let first = decide(view, &inbound, &mut scratch);
         let mut sent = vec![(first, rendered(&scratch, bytes))];

@@ -24,6 +24,7 @@ fn at(snapshot: &Snapshot, now_us: u64, bytes: &[u8], peer: &str) -> (Option<Sam
         listener: ListenerIndex(0),
         local: None,
         connection: None,
+        relay: None,
         now_us,
     };
     let (decision, sent) = decided_inbound(snapshot, &inbound);

@@ -26,7 +26,15 @@ fn decided(view: View<'_>, message: &[u8], peer: &str) -> (Decision, Vec<u8>) {
     let peer = peer.parse().expect("an address");
     decided_with(
         view,
-        &Inbound { bytes: message, peer, listener: ListenerIndex(0), local: None, connection: None, now_us: 0 },
+        &Inbound {
+            bytes: message,
+            peer,
+            listener: ListenerIndex(0),
+            local: None,
+            connection: None,
+            relay: None,
+            now_us: 0,
+        },
     )
 }
 

@@ -98,7 +98,8 @@ pub fn leads_to(targets: &[Target]) -> Answer {
 /// What is decided about a message that listener 0 received, and the bytes that are sent, if any.
 pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: &str) -> (Decision, Vec<u8>) {
     let peer = peer.parse().expect("an address");
-    let inbound = Inbound { bytes, peer, listener: ListenerIndex(0), local: None, connection: None, now_us: 0 };
+    let inbound =
+        Inbound { bytes, peer, listener: ListenerIndex(0), local: None, connection: None, relay: None, now_us: 0 };
     decided_inbound(snapshot, &inbound)
 }
 

@@ -27,7 +27,7 @@ fn instance() -> &'static Snapshot {
 
 fn on_a_connection<'a>(call: &Call, bytes: &'a [u8]) -> Inbound<'a> {
     let listener = ListenerIndex(if call.peer.is_ipv4() { 3 } else { 4 });
-    Inbound { bytes, peer: call.peer, listener, local: None, connection: Some(CONNECTION), now_us: 0 }
+    Inbound { bytes, peer: call.peer, listener, local: None, connection: Some(CONNECTION), relay: None, now_us: 0 }
 }
 
 fn refused(inbound: &Inbound<'_>, status: Status) -> (Decision, Vec<u8>) {
@@ -98,6 +98,7 @@ fn a_request_without_a_via_has_no_way_back() {
     let message = b"INVITE sip:b@b SIP/2.0\r\nCall-ID: x\r\n\r\n";
     let peer = "198.51.100.7:49152".parse().expect("an address");
     let connection = Some(CONNECTION);
-    let inbound = Inbound { bytes: message, peer, listener: ListenerIndex(3), local: None, connection, now_us: 0 };
+    let inbound =
+        Inbound { bytes: message, peer, listener: ListenerIndex(3), local: None, connection, relay: None, now_us: 0 };
     assert_eq!(refused(&inbound, Status::BadRequest).0.verdict, Verdict::Drop(DropReason::Malformed(LENGTH)));
 }

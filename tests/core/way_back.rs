@@ -53,14 +53,15 @@ fn reconnect(peer: &str, sent_by: &str) -> Option<SocketAddr> {
     let connection = Some(ConnectionRef { process: 1, number: 2 });
     let peer: SocketAddr = peer.parse().unwrap();
     let listener = ListenerIndex(if peer.is_ipv4() { 3 } else { 4 });
-    let inbound = Inbound { bytes: request.as_bytes(), peer, listener, local: None, connection, now_us: 0 };
+    let inbound =
+        Inbound { bytes: request.as_bytes(), peer, listener, local: None, connection, relay: None, now_us: 0 };
     let (decision, forwarded) = decided_inbound(&snapshot, &inbound);
     let Verdict::Forward { hop, .. } = decision.verdict else { panic!("{decision:?}") };
     let forwarded = String::from_utf8(forwarded).unwrap();
     let kept: Vec<&str> = forwarded.lines().skip(1).collect();
     let response = format!("SIP/2.0 200 OK\r\n{}\r\n\r\n", kept.join("\r\n").trim_end());
     let (bytes, peer, listener) = (response.as_bytes(), hop.to, hop.listener);
-    let inbound = Inbound { bytes, peer, listener, local: None, connection: None, now_us: 0 };
+    let inbound = Inbound { bytes, peer, listener, local: None, connection: None, relay: None, now_us: 0 };
     let (decision, _) = decided_inbound(&snapshot, &inbound);
     let Verdict::Forward { hop, .. } = decision.verdict else { panic!("{decision:?}") };
     assert_eq!(hop.connection, connection);

@@ -252,7 +252,7 @@ pub fn decided(snapshot: &Snapshot, bytes: &[u8], peer: SocketAddr) -> (Decision
 /// The same of a message that comes in any way.
 pub fn decided_on(snapshot: &Snapshot, bytes: &[u8], arrival: &Arrival) -> (Decision, Vec<u8>) {
     let Arrival { listener, peer, connection } = *arrival;
-    let inbound = Inbound { bytes, peer, listener, local: None, connection, now_us: 0 };
+    let inbound = Inbound { bytes, peer, listener, local: None, connection, relay: None, now_us: 0 };
     let mut scratch = Scratch::default();
     let decision = decide(View { snapshot, names: &Names::default() }, &inbound, &mut scratch);
     let mut out = vec![0; 65_535];

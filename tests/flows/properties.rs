@@ -71,7 +71,11 @@ fn written(snapshot: &Snapshot, peer: &str, method: &str, call_id: &str, name: &
     let listener = ListenerIndex(u8::from(peer.is_ipv6()));
     let mut scratch = Scratch::default();
     let view = View { snapshot, names: &Names::default() };
-    decide(view, &Inbound { bytes: &bytes, peer, listener, local: None, connection: None, now_us: 0 }, &mut scratch);
+    decide(
+        view,
+        &Inbound { bytes: &bytes, peer, listener, local: None, connection: None, relay: None, now_us: 0 },
+        &mut scratch,
+    );
     let mut out = vec![0; 4096];
     let len = scratch.draft.render(&bytes, &mut out).expect("room");
     Message::parse(&out[..len]).values(name)

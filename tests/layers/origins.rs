@@ -1,11 +1,11 @@
 //! The PROXY protocol: the client that a load balancer names is the client, and only load balancers may name one.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 
 use crate::client::{Client, Way};
-use crate::peer::Backend;
-use crate::running::{Running, on_each_engine};
+use crate::peer::{Backend, datagram, response};
+use crate::running::{PATIENCE, Running, on_each_engine};
 
 const FROM: (&str, &str) = ("VIADUCT_PROXY_PROTOCOL_FROM", "127.0.0.0/8");
 
@@ -14,12 +14,7 @@ fn the_client_that_a_load_balancer_names_is_the_source_on_every_transport() {
     on_each_engine(|engine| {
         let backend = Backend::new();
         let viaduct = Running::start(engine, &backend.setting(), ";proxy-protocol", &[FROM]);
-        let version_2 = [
-            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(),
-            &[203, 0, 113, 7, 192, 0, 2, 1],
-            &[0x11, 0x5c, 0x13, 0xc4],
-        ];
-        for head in [&b"PROXY TCP4 203.0.113.7 192.0.2.1 4444 5060\r\n"[..], &version_2.concat()] {
+        for head in [&b"PROXY TCP4 203.0.113.7 192.0.2.1 4444 5060\r\n"[..], &version_2()] {
             for way in Way::ALL {
                 let tls = viaduct.authority.client(None);
                 let mut client = Client::open_with(&viaduct, way, head, tls).unwrap();
@@ -31,6 +26,43 @@ fn the_client_that_a_load_balancer_names_is_the_source_on_every_transport() {
         }
         viaduct.reaches("viaduct_proxy_protocol_heads_total", &["proxied"], 8.0);
     });
+}
+
+#[test]
+fn a_datagram_that_a_load_balancer_hands_on_is_answered_by_it_and_its_client_is_called_by_it() {
+    on_each_engine(|engine| {
+        let backend = Backend::new();
+        let viaduct = Running::start(engine, &backend.setting(), ";proxy-protocol", &[FROM]);
+        let balancer = UdpSocket::bind("127.7.0.4:0").unwrap();
+        balancer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let invite = request("INVITE", "one");
+        balancer.send_to(&[&version_2(), invite.as_bytes()].concat(), viaduct.udp).unwrap();
+        let (came, from) = backend.message();
+        assert!(came.contains(";received=203.0.113.7") && came.contains(";rport=4444"), "{came}");
+        backend.send(&response(&came), from);
+        let (answer, _) = datagram(&balancer);
+        assert!(answer.starts_with("SIP/2.0 200 OK\r\n") && answer.contains(";rport=4444"), "{answer}");
+        let routes: String = came.lines().filter_map(|line| line.strip_prefix("Record-Route: ")).collect();
+        let bye = request("BYE", "two").replace("CSeq", &format!("Route: {routes}\r\nCSeq")).replace("two@", "one@");
+        backend.send(&bye, viaduct.udp);
+        assert!(datagram(&balancer).0.starts_with("BYE "));
+        // Without its head, nobody knows whose it is.
+        balancer.send_to(invite.as_bytes(), viaduct.udp).unwrap();
+        viaduct.reaches("viaduct_messages_dropped_total", &["proxy_protocol"], 1.0);
+    });
+}
+
+fn request(method: &str, id: &str) -> String {
+    format!(
+        "{method} sip:bob@10.1.1.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.1.1:5060;rport;branch=z9hG4bK{id}\r\nMax-Forwards: 70\r\n\
+         From: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>;tag=2\r\nCall-ID: {id}@a.example\r\nCSeq: 1 {method}\r\n\
+         Contact: <sip:a@10.1.1.1>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// A head of version 2 that names 203.0.113.7:4444.
+fn version_2() -> Vec<u8> {
+    [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(), &[203, 0, 113, 7, 192, 0, 2, 1, 0x11, 0x5c, 0x13, 0xc4]].concat()
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct Running {
 pub const NAME: &str = "sip.example.com";
 
 impl Running {
-    /// One with a listener for each transport, `behind` written behind those that are no UDP, in front of these backends.
+    /// One with a listener for each transport, `behind` written behind each, in front of these backends.
     pub fn start(engine: &str, backends: &str, behind: &str, settings: &[(&str, &str)]) -> Self {
         let (authority, folder) = (Authority::new(), Folder::new());
         let own = folder.write("own.pem", &authority.issue(&[NAME]).pem());
@@ -56,8 +56,9 @@ impl Running {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIADUCT_")) {
             command.env_remove(name);
         }
-        let listen =
-            format!("udp://{tcp},tcp://{tcp}{behind},tls://{tls}{behind},ws://{ws}{behind},wss://{wss}{behind}");
+        let listen = format!(
+            "udp://{tcp}{behind},tcp://{tcp}{behind},tls://{tls}{behind},ws://{ws}{behind},wss://{wss}{behind}"
+        );
         command.env("VIADUCT_LISTEN", listen).env("VIADUCT_ADMIN_LISTEN", admin.to_string());
         command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_BACKENDS", backends);
         command.env("VIADUCT_SHARDS", "2").env("VIADUCT_IO", engine);

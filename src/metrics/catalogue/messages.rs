@@ -33,7 +33,7 @@ pub const MESSAGES_DROPPED: Metric = metric(
      first time, which UDP sends again. Of streams: connection_gone had no connection left and no other way; queue_full had a \
      peer that reads too slowly (VIADUCT_QUEUE_BYTES); queues_full found too much waiting on all connections together \
      (VIADUCT_QUEUES_BYTES_MAX); mailbox_full had a shard that does not keep up, shard_ended one that had ended; no_connection found \
-     the table full (VIADUCT_CONNECTIONS_MAX) or too many requests waiting; framing: the end of a message \
+     the table full (VIADUCT_CONNECTIONS_MAX) or too many requests waiting; proxy_protocol: a datagram of VIADUCT_PROXY_PROTOCOL_FROM without its head; framing: the end of a message \
      could not be told, or its connection ended within it.",
     &["reason"],
 );

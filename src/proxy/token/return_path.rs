@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::balance::key::Key;
 use crate::proxy::inbound::{ConnectionRef, ListenerIndex};
 
-use super::{Bytes, Fields, NearEnd, Token, read, write};
+use super::{Bytes, Fields, NearEnd, Token, push_address, read, write};
 
 /// The most listeners that a token can tell apart.
 pub const MAX_LISTENERS: usize = 64;
@@ -27,6 +27,8 @@ pub struct ReturnPath {
     pub local: Option<IpAddr>,
     /// The connection that the request came on.
     pub connection: Option<ConnectionRef>,
+    /// The load balancer that handed the request on.
+    pub relay: Option<SocketAddr>,
     /// Whether the request went to two backends, of which one has nothing to do with it.
     pub is_doubled: bool,
 }
@@ -39,6 +41,9 @@ impl ReturnPath {
         let near_end = NearEnd { local: self.local, connection: self.connection };
         bytes.push((self.listener.0 & LISTENER) | near_end.kind() << 6);
         near_end.push(&mut bytes);
+        if let Some(relay) = self.relay {
+            push_address(&mut bytes, relay);
+        }
         let signature = signature(key, &bytes, branch, to) ^ if self.is_doubled { DOUBLED } else { 0 };
         write(b"", bytes, signature)
     }
@@ -55,7 +60,8 @@ impl ReturnPath {
         let first = fields.byte()?;
         let NearEnd { local, connection } = NearEnd::take(&mut fields, first >> 6)?;
         let listener = ListenerIndex(first & LISTENER);
-        fields.is_empty().then_some(ReturnPath { listener, local, connection, is_doubled })
+        let relay = if fields.is_empty() { None } else { Some(fields.last_address()?) };
+        fields.is_empty().then_some(ReturnPath { listener, local, connection, relay, is_doubled })
     }
 }
 
@@ -92,12 +98,18 @@ mod tests {
     fn a_path_survives_the_way_there_and_back() {
         for local in [None, Some("10.0.0.1".parse().unwrap()), Some("2001:db8::1".parse().unwrap())] {
             let is_doubled = local.is_some();
-            let path = ReturnPath { listener: ListenerIndex(63), local, connection: None, is_doubled };
+            let path = ReturnPath { listener: ListenerIndex(63), local, connection: None, relay: None, is_doubled };
+            let token = path.sign(&key(), b"branch", to());
+            assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
+        }
+        for relay in ["192.0.2.9:4000", "[2001:db8::9]:4000"] {
+            let (local, relay) = (Some("10.0.0.1".parse().unwrap()), Some(relay.parse().unwrap()));
+            let path = ReturnPath { listener: ListenerIndex(1), local, connection: None, relay, is_doubled: false };
             let token = path.sign(&key(), b"branch", to());
             assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
         }
         let connection = Some(ConnectionRef { process: u32::MAX, number: u64::MAX - 1 });
-        let path = ReturnPath { listener: ListenerIndex(0), local: None, connection, is_doubled: false };
+        let path = ReturnPath { listener: ListenerIndex(0), local: None, connection, relay: None, is_doubled: false };
         let token = path.sign(&key(), b"branch", to());
         assert_eq!(ReturnPath::verify(&key(), &token, b"branch", to()), Some(path));
         assert_eq!(token.len(), 28);
@@ -105,7 +117,8 @@ mod tests {
 
     #[test]
     fn nothing_of_it_can_be_changed() {
-        let path = ReturnPath { listener: ListenerIndex(2), local: None, connection: None, is_doubled: false };
+        let path =
+            ReturnPath { listener: ListenerIndex(2), local: None, connection: None, relay: None, is_doubled: false };
         let token = path.sign(&key(), b"branch", to());
         let other: SocketAddr = "192.0.2.1:5061".parse().unwrap();
         assert_eq!(ReturnPath::verify(&key(), &token, b"branch", other), None);

@@ -1,9 +1,11 @@
 //! What is done with one message: it is decided about, sent, answered or counted.
 
 use crate::balance::backend::BackendSlot;
+use crate::frame::proxy_protocol::{self, Origin, Start};
 use crate::frame::stun;
-use crate::io::{Datagram, Output, Transmit};
+use crate::io::{Output, Transmit};
 use crate::metrics::cells::{Dropped, SentTag};
+use crate::metrics::layers::Head;
 use crate::proxy::bounce::bounce;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::verdict::{Decision, DropReason, MessageKind, NextHop, Verdict};
@@ -152,20 +154,42 @@ impl Worker {
     }
 
     /// Answers a STUN binding request (RFC 5626 §4.4.2). `false` where it is none.
-    pub(super) fn answer_stun(&mut self, datagram: &Datagram<'_>, out: &mut Output) -> bool {
-        let side = self.snapshot.side_of(datagram.peer);
+    pub(super) fn answer_stun(&mut self, inbound: &Inbound<'_>, socket: usize, out: &mut Output) -> bool {
+        let side = self.snapshot.side_of(inbound.peer);
         let Some(mut slot) = out.datagrams.reserve() else {
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
             self.cells.dropped(Dropped::NoSendSlot);
             return true;
         };
-        let Some(len) = stun::answer(datagram.bytes, datagram.peer, slot.buffer()) else { return false };
-        let listener = self.snapshot.listeners().get(self.delivery.listener(false, datagram.socket).get());
-        let from = datagram.local.filter(|_| listener.is_some_and(|listener| listener.is_wildcard()));
-        let tag = SentTag::STUN.value();
-        slot.send(len, Transmit { socket: datagram.socket, to: datagram.peer, from, tag });
+        let Some(len) = stun::answer(inbound.bytes, inbound.peer, slot.buffer()) else { return false };
+        let listener = self.snapshot.listeners().get(inbound.listener.get());
+        let from = inbound.local.filter(|_| listener.is_some_and(|listener| listener.is_wildcard()));
+        let (to, tag) = (inbound.relay.unwrap_or(inbound.peer), SentTag::STUN.value());
+        slot.send(len, Transmit { socket, to, from, tag });
         self.cells.received(side, Transport::Udp, MessageKind::Unread);
         true
+    }
+
+    /// What a load balancer handed on as a datagram, from whom its head says (PROXY protocol, version 2). `None` where it has
+    /// no such head, which is counted.
+    pub(super) fn proxied<'a>(&self, inbound: Inbound<'a>) -> Option<Inbound<'a>> {
+        match proxy_protocol::of_datagram(inbound.bytes) {
+            Start::Head(len, origin) => {
+                let (bytes, relay) = (&inbound.bytes[len..], Some(inbound.peer));
+                let Origin::Proxied { source: peer, .. } = origin else {
+                    self.cells.proxy_protocol_head(Head::Sender);
+                    return Some(Inbound { bytes, ..inbound });
+                };
+                self.cells.proxy_protocol_head(Head::Proxied);
+                Some(Inbound { bytes, peer, relay, ..inbound })
+            }
+            Start::Partial | Start::Malformed => {
+                self.cells.proxy_protocol_head(Head::Malformed);
+                self.cells.received(self.snapshot.side_of(inbound.peer), Transport::Udp, MessageKind::Unread);
+                self.cells.dropped(Dropped::NoOrigin);
+                None
+            }
+        }
     }
 }
 

@@ -199,7 +199,7 @@ impl Worker {
         let Some(connection) = self.delivery.connections.get_mut(id) else { return };
         let Connection { peer, listener, local, .. } = *connection;
         let name = Some(self.delivery.name(id));
-        let inbound = Inbound { bytes: message, peer, listener, local, connection: name, now_us };
+        let inbound = Inbound { bytes: message, peer, listener, local, connection: name, relay: None, now_us };
         self.message(&inbound, self.delivery.transport(listener), out);
     }
 
@@ -219,7 +219,7 @@ impl Worker {
         let mut has_found = false;
         while let Some(frame) = framer.next(&mut input, limits, &mut spare) {
             has_found = true;
-            let inbound = |bytes| Inbound { bytes, peer, listener, local, connection: name, now_us };
+            let inbound = |bytes| Inbound { bytes, peer, listener, local, connection: name, relay: None, now_us };
             match frame {
                 Ok(Frame::Message(message)) => self.message(&inbound(message), self.delivery.transport(listener), out),
                 Ok(Frame::Keepalive(keepalive)) => self.keepalive(id, keepalive, out),
