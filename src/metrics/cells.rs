@@ -49,8 +49,8 @@ const ANSWERED: usize = SIDES * TRANSPORTS * STATUSES;
 /// What is neither forwarded nor answered: see the constants of [`SentTag`].
 const EXTRAS: usize = 3;
 
-/// What an outgoing datagram is counted under once the kernel has taken it. It travels through the engine as the tag of
-/// the datagram, so that only what really went out is counted as sent.
+/// What an outgoing message is counted under once the kernel has taken it. It travels through the engine as the tag of
+/// the message, so that only what really went out is counted as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SentTag(u16);
 

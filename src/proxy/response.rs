@@ -123,7 +123,8 @@ pub(super) fn way_back(
 /// translation or gave a name, since a connection to a translator's port would reach a stranger. A WebSocket client takes no
 /// connections.
 fn reconnect_to(listener: &Listener, message: &[u8], below: &Via, to: SocketAddr) -> Option<SocketAddr> {
-    let sent_by = below.sent_by_ip(message).filter(|ip| *ip == to.ip() && !listener.transport.is_web_socket())?;
+    let reaches = |ip: &IpAddr| ip.is_ipv4() == listener.address.is_ipv4() && !listener.transport.is_web_socket();
+    let sent_by = below.sent_by_ip(message).filter(|ip| *ip == to.ip() && reaches(ip))?;
     Some(SocketAddr::new(sent_by, below.port.unwrap_or(listener.transport.default_port())))
 }
 

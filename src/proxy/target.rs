@@ -6,7 +6,7 @@ use crate::balance::backend::BackendIndex;
 use crate::sip::Transport;
 use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Scheme, Uri};
 
 use crate::sip::via::parse_ip;
 
@@ -96,10 +96,15 @@ fn outward_flow(request: &Request<'_>, routing: &Routing<'_>) -> Result<Option<(
 fn by_flow(request: &Request<'_>, routing: &Routing<'_>, flow: Flow, reason: Reason) -> Result<Target, Stopped> {
     // A token outlives its listener: another list of listeners may have none in its place, or one that cannot reach the peer.
     let listener = request.snapshot.listener(flow.listener);
-    let reaches = |listener: &&Listener| {
-        listener.address.is_ipv4() == flow.peer.is_ipv4() && listener.transport.is_stream() == flow.connection.is_some()
+    // A connection may be another's than its peer, of another family: a load balancer's.
+    let reaches = |listener: &&Listener| match flow.connection {
+        Some(_) => listener.transport.is_stream(),
+        None => !listener.transport.is_stream() && listener.address.is_ipv4() == flow.peer.is_ipv4(),
     };
     let Some(listener) = listener.filter(reaches) else { return Err(Refusal::new(Status::FlowFailed).into()) };
+    if routing.uri().scheme == Scheme::Sips && !listener.transport.is_secure() {
+        return Err(not_secure().into());
+    }
     let Instead { reconnect, named, awaits_name } = contact_instead(request, routing, listener, flow, reason);
     Ok(Target {
         to: flow.peer,
@@ -115,6 +120,11 @@ fn by_flow(request: &Request<'_>, routing: &Routing<'_>, flow: Flow, reason: Rea
         second: None,
         is_doubled: false,
     })
+}
+
+/// What asks for a secure way does not leave by another (§26.2.2).
+fn not_secure() -> Refusal {
+    Refusal::because(Status::ServerError, "Next Hop Is Not Secure")
 }
 
 /// Where a request goes that finds its client's connection gone.
@@ -148,7 +158,9 @@ fn contact_instead(
         Ok((address, named)) => {
             let address = SocketAddr::new(address.ip().to_canonical(), address.port());
             Instead {
-                reconnect: Some(address).filter(|address| is_a_clients(request, *address, flow)),
+                reconnect: Some(address)
+                    .filter(|address| is_a_clients(request, *address, flow))
+                    .filter(|address| address.is_ipv4() == listener.address.is_ipv4()),
                 named,
                 awaits_name: false,
             }
@@ -186,6 +198,9 @@ fn outward(request: &Request<'_>, routing: &Routing<'_>) -> Result<Target, Stopp
         return member_target(request, index, to_member);
     }
     let transport = transport_of(request, next)?;
+    if routing.uri().scheme == Scheme::Sips && !transport.is_secure() {
+        return Err(not_secure().into());
+    }
     let (to, named) = address_of(request, next, transport)?;
     if request.snapshot.is_own_address(to, request.inbound) {
         return Ok(Target { named, ..by_a_name_of_ours(request, routing)? });

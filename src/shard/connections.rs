@@ -63,6 +63,11 @@ impl Connection {
         if self.route.is_some() { Direction::Connected } else { Direction::Accepted }
     }
 
+    /// Whether it ends because of what came on it, so that nothing more of that is looked at.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.ending, Some((Ended::Tls | Ended::ProxyProtocol | Ended::WebSocket, _)))
+    }
+
     /// Notes since when what has begun is not complete. `has_found` where something else became complete meanwhile.
     pub(super) fn note_progress(&mut self, has_found: bool, now_us: u64) {
         let since_us = self.begun_us.filter(|_| !has_found).unwrap_or(now_us);

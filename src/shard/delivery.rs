@@ -378,9 +378,11 @@ impl Delivery {
         let bound = snapshot.listeners().get(listener.get()).map(|listener| listener.address.ip());
         let from = bound.filter(|ip| !ip.is_unspecified());
         let side = snapshot.side_of(route.to);
-        if !self.dialed.has_room(now_us) || !self.limits.has_room(side, self.held(snapshot)) {
+        if !self.dialed.has_room(now_us) {
             return Err(Undelivered::NoConnection);
         }
+        // Counted as one of its network's too: the port is the client's to choose, and each would be another connection.
+        let admission = self.admit(side, route.to.ip(), self.held(snapshot)).map_err(|_| Undelivered::NoConnection)?;
         let (session, hello) = self.greet(&route, snapshot, shipment)?;
         let id = out.streams.connect(route.to, from).map_err(|_| Undelivered::NoConnection)?;
         self.dialed.opening(route, id, side);
@@ -399,7 +401,7 @@ impl Delivery {
             heard_us: now_us,
             begun_us,
             ending: None,
-            _admission: None,
+            _admission: admission,
             is_kept_alive: false,
             has_spoken: false,
             is_half_closed: false,

@@ -23,7 +23,7 @@ use crate::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Output, SendE
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::metrics::connections::Ended;
 use crate::proxy::Scratch;
-use crate::proxy::inbound::Inbound;
+use crate::proxy::inbound::{Inbound, ListenerIndex};
 use crate::proxy::names::exchange::Reader;
 use crate::proxy::publication::SnapshotReader;
 use crate::proxy::verdict::{MessageKind, NextHop};
@@ -133,7 +133,7 @@ impl Handler for Worker {
         let listener = self.delivery.listener(false, datagram.socket);
         let Datagram { bytes, peer, local, socket, .. } = datagram;
         let inbound = Inbound { bytes, peer, listener, local, relay: None, connection: None, now_us };
-        let is_proxied = self.delivery.policy.takes_origin(listener, peer.ip()) && !self.snapshot.is_member(peer);
+        let is_proxied = self.speaks_for_another(listener, peer);
         let inbound = if is_proxied { self.proxied(inbound) } else { Some(inbound) };
         let Some(inbound) = inbound else { return };
         if !stun::is_stun(inbound.bytes) || !self.answer_stun(&inbound, socket, out) {
@@ -156,11 +156,11 @@ impl Handler for Worker {
         let (now_us, listener) = (self.now_us(), self.delivery.listener(true, listener));
         let side = self.snapshot.side_of(peer);
         // Who speaks for others is no client; the one whom it names is admitted then.
-        let speaks_for_another = self.delivery.policy.takes_origin(listener, peer.ip());
+        let speaks_for_another = self.speaks_for_another(listener, peer);
         let others = self.delivery.held(&self.snapshot);
         let admitted = if speaks_for_another { Ok(None) } else { self.delivery.admit(side, peer.ip(), others) };
         let Ok(admission) = admitted else { return out.streams.abort(id) };
-        let session = self.delivery.welcome(listener, peer);
+        let session = self.delivery.welcome(listener, side, speaks_for_another);
         let (session, refused) = session.map_or_else(|why| (Session::default(), Some(why)), |good| (good, None));
         let is_counted = !session.awaits_origin();
         let begun_us = session.is_mid_message().then_some(now_us);
@@ -254,6 +254,11 @@ impl Worker {
                 self.waiting_not_sent(&bytes, tag, undelivered, out);
             }
         }
+    }
+
+    /// Whether what comes from there begins with a head of the PROXY protocol. Members of the pool speak for themselves.
+    fn speaks_for_another(&self, listener: ListenerIndex, peer: SocketAddr) -> bool {
+        self.delivery.policy.takes_origin(listener, peer.ip()) && !self.snapshot.is_member(peer)
     }
 
     /// Counts a connection as opened, once, when it is known on which side its far end is.

@@ -66,6 +66,21 @@ fn version_2() -> Vec<u8> {
 }
 
 #[test]
+fn nobody_is_taken_for_a_backend_because_a_load_balancer_names_one() {
+    let backend = Backend::new();
+    let viaduct = Running::start("auto", &backend.setting(), ";proxy-protocol", &[FROM]);
+    let mut stream = TcpStream::connect(viaduct.tcp).unwrap();
+    stream.write_all(b"PROXY TCP4 127.7.0.2 192.0.2.1 4444 5060\r\n").unwrap();
+    assert_eq!(stream.read(&mut [0; 9]).unwrap_or(0), 0);
+    let mut head = version_2();
+    head[16..20].copy_from_slice(&[127, 7, 0, 2]);
+    let balancer = UdpSocket::bind("127.7.0.4:0").unwrap();
+    balancer.send_to(&[&head, request("OPTIONS", "one").as_bytes()].concat(), viaduct.udp).unwrap();
+    viaduct.reaches("viaduct_messages_dropped_total", &["proxy_protocol"], 1.0);
+    viaduct.reaches("viaduct_proxy_protocol_heads_total", &["malformed"], 2.0);
+}
+
+#[test]
 fn a_health_check_of_the_load_balancers_speaks_for_itself() {
     let backend = Backend::new();
     let viaduct = Running::start("auto", &backend.setting(), ";proxy-protocol", &[FROM]);

@@ -35,7 +35,8 @@ pub struct ReturnPath {
 
 impl ReturnPath {
     /// Writes the token for a request with this `branch` whose response must go to `to`: 12 characters, 18 with an IPv4
-    /// address, 28 with a connection, 34 with an IPv6 address.
+    /// address, 28 with a connection, 34 with an IPv6 address;
+    /// 8 more with an IPv4 load balancer's address, 24 with an IPv6 one's.
     pub fn sign(&self, key: &Key, branch: &[u8], to: SocketAddr) -> Token {
         let mut bytes = Bytes::new();
         let near_end = NearEnd { local: self.local, connection: self.connection };

@@ -9,7 +9,7 @@ use crate::frame::websocket::WebSocket;
 use crate::io::{ConnectionId, NotQueued, Output};
 use crate::metrics::cells::Dropped;
 use crate::metrics::connections::Ended;
-use crate::proxy::inbound::ListenerIndex;
+use crate::proxy::inbound::{ListenerIndex, Side};
 use crate::proxy::snapshot::Snapshot;
 use crate::sip::Transport;
 
@@ -26,14 +26,19 @@ pub(super) struct Buffers {
 }
 
 impl Delivery {
-    /// The codecs of a connection that a peer opened, or why it is refused.
-    pub(in crate::shard) fn welcome(&self, listener: ListenerIndex, peer: SocketAddr) -> Result<Session, Ended> {
+    /// The codecs of a connection that a peer of that side opened, or why it is refused. Clients' handshakes do not keep backends
+    /// out.
+    pub(in crate::shard) fn welcome(
+        &self,
+        listener: ListenerIndex,
+        side: Side,
+        has_origin: bool,
+    ) -> Result<Session, Ended> {
         let (transport, policy) = (self.transport(listener), &self.policy);
-        let has_origin = policy.takes_origin(listener, peer.ip());
         if !has_origin && transport == Transport::Tcp {
             return Ok(Session::default());
         }
-        if !self.connections.has_room_to_handshake(policy) {
+        if side == Side::Client && !self.connections.has_room_to_handshake(policy) {
             return Err(Ended::HandshakesFull);
         }
         let accept = || policy.tls.load().accept(policy.listener(listener).clients).and_then(Result::ok);
@@ -79,6 +84,10 @@ impl Delivery {
 
     /// Queues a few words of our own that are no message: a pong. `false` where there is no room, or nobody.
     pub(in crate::shard) fn say(&mut self, id: ConnectionId, words: &[u8], now_us: u64, out: &mut Output) -> bool {
+        let Some(side) = self.connections.get_mut(id).map(|connection| connection.side) else { return false };
+        if !self.limits.may_queue(side, out.streams.queued_bytes_of_all(), words.len()) {
+            return false;
+        }
         self.buffers.message.clear();
         self.buffers.message.extend_from_slice(words);
         self.wrap_and_queue(id, None, now_us, out).is_ok()
@@ -88,6 +97,10 @@ impl Delivery {
     pub(in crate::shard) fn queue(&mut self, id: ConnectionId, wire: &[u8], now_us: u64, out: &mut Output) {
         if wire.is_empty() {
             return;
+        }
+        let side = self.connections.get_mut(id).map_or(Side::Client, |connection| connection.side);
+        if !self.limits.may_queue(side, out.streams.queued_bytes_of_all(), wire.len()) {
+            return self.connections.abort(id, Ended::QueueFull, now_us, &mut out.streams);
         }
         let refused = match out.streams.reserve(id, wire.len()) {
             Ok(mut slot) => {

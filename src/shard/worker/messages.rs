@@ -7,7 +7,7 @@ use crate::io::{Output, Transmit};
 use crate::metrics::cells::{Dropped, SentTag};
 use crate::metrics::layers::Head;
 use crate::proxy::bounce::bounce;
-use crate::proxy::inbound::Inbound;
+use crate::proxy::inbound::{Inbound, Side};
 use crate::proxy::verdict::{Decision, DropReason, MessageKind, NextHop, Verdict};
 use crate::proxy::{self, Scratch, View};
 use crate::sip::Transport;
@@ -180,16 +180,22 @@ impl Worker {
                     self.cells.proxy_protocol_head(Head::Sender);
                     return Some(Inbound { bytes, ..inbound });
                 };
+                if self.snapshot.side_of(peer) == Side::Backend {
+                    // Backends come by themselves: whoever is named as one would be trusted as one.
+                    return self.no_origin(&inbound);
+                }
                 self.cells.proxy_protocol_head(Head::Proxied);
                 Some(Inbound { bytes, peer, relay, ..inbound })
             }
-            Start::Partial | Start::Malformed => {
-                self.cells.proxy_protocol_head(Head::Malformed);
-                self.cells.received(self.snapshot.side_of(inbound.peer), Transport::Udp, MessageKind::Unread);
-                self.cells.dropped(Dropped::NoOrigin);
-                None
-            }
+            Start::Partial | Start::Malformed => self.no_origin(&inbound),
         }
+    }
+
+    fn no_origin(&self, inbound: &Inbound<'_>) -> Option<Inbound<'static>> {
+        self.cells.proxy_protocol_head(Head::Malformed);
+        self.cells.received(self.snapshot.side_of(inbound.peer), Transport::Udp, MessageKind::Unread);
+        self.cells.dropped(Dropped::NoOrigin);
+        None
     }
 }
 

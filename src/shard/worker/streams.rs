@@ -28,21 +28,32 @@ impl Worker {
         let now_us = self.now_us();
         let Some(connection) = self.delivery.connections.get_mut(id) else { return };
         connection.heard_us = now_us;
+        let was_established = connection.is_established;
         let has_found = match connection.session.is_plain() {
             true => self.stream(id, bytes, out),
             false => self.layers(id, bytes, out),
         };
         if let Some(connection) = self.delivery.connections.get_mut(id) {
-            connection.note_progress(has_found, now_us);
+            // One layer's handshake does not give the next one's more time.
+            connection.note_progress(has_found && (was_established || connection.is_established), now_us);
         }
-        if self.delivery.connections.keep_too_much() {
+        if self.delivery.connections.keep_too_much() && self.keeps_a_part(id) {
             self.delivery.connections.abort(id, Ended::NoBuffer, now_us, &mut out.streams);
         }
+    }
+
+    /// Whether a client's connection is one of those that keep something incomplete: to end others would free nothing.
+    fn keeps_a_part(&mut self, id: ConnectionId) -> bool {
+        let connection = self.delivery.connections.get_mut(id);
+        connection.is_some_and(|connection| connection.kept_bytes > 0 && connection.side == Side::Client)
     }
 
     /// Takes what came on a connection that has layers. Whether anything has become complete by it.
     fn layers(&mut self, id: ConnectionId, bytes: &[u8], out: &mut Output) -> bool {
         let Some(connection) = self.delivery.connections.get_mut(id) else { return false };
+        if connection.has_failed() {
+            return false;
+        }
         match &connection.session {
             session if session.awaits_origin() => self.origin(id, bytes, out),
             session if session.has_tls() => self.ciphertext(id, bytes, out),
@@ -56,6 +67,12 @@ impl Worker {
         let Worker { snapshot, delivery, .. } = self;
         let step = |connection: &mut Connection| {
             let taken = connection.session.take_origin(bytes)?;
+            if let Some((Origin::Proxied { source, .. }, _)) = &taken
+                && snapshot.side_of(*source) == Side::Backend
+            {
+                // Backends come by themselves: whoever is named as one would be trusted as one.
+                return Err(());
+            }
             if let Some((Origin::Proxied { source, destination }, _)) = &taken {
                 (connection.peer, connection.local) = (*source, Some(destination.ip()));
                 connection.side = snapshot.side_of(*source);
