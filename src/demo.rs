@@ -46,6 +46,7 @@ use tokio::time::{interval, sleep, timeout};
 use crate::config::{DemoSettings, Settings};
 use crate::control;
 use crate::control::admin::{self, Admin};
+use crate::control::signal::Terminations;
 use crate::io::Choice;
 use crate::run::{RunError, Viaduct};
 
@@ -170,15 +171,16 @@ impl Show {
     /// progress end, and sums up.
     async fn until_the_end(&self, seconds: u32, viaduct: &mut Viaduct) -> Result<(), RunError> {
         let mut screen = Screen::on_standard_output();
+        let mut terminations = Terminations::new().map_err(RunError::Control)?;
         tokio::select! {
-            outcome = viaduct.wait() => outcome?,
+            outcome = viaduct.wait(&mut terminations) => outcome?,
             () = time_is_over(seconds) => {}
             () = self.redraw(&mut screen) => {}
         }
         let called_for = self.began.elapsed();
         self.figures.end();
         tokio::select! {
-            outcome = viaduct.wait() => outcome?,
+            outcome = viaduct.wait(&mut terminations) => outcome?,
             _ = timeout(DRAIN, self.quiet()) => {}
         }
         self.figures.abandon_the_rest();

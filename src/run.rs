@@ -30,6 +30,7 @@ use crate::control::outlier::watcher::Watcher;
 use crate::control::probe::prober::{Prober, Tools};
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
+use crate::control::signal::Terminations;
 use crate::control::steward::{PoolHandle, Steward};
 use crate::control::{self, signal};
 use crate::io::{Choice, Doorbell};
@@ -96,6 +97,7 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         // First what may fail without a message having come in.
         let admin = bind_admin(settings).await?;
         let hangups = signal::hangups().map_err(RunError::Control)?;
+        let mut terminations = Terminations::new().map_err(RunError::Control)?;
         let mut viaduct = Viaduct::start(settings)?;
         tracing::info!(address = %settings.admin_listen, "metrics at /metrics, health at /livez and /readyz");
         let (stop_admin, stopped) = oneshot::channel();
@@ -106,7 +108,7 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let steering = tokio::spawn(steward.run());
         let watching = viaduct.watcher(settings, pool.clone()).map(|watcher| tokio::spawn(watcher.run()));
         let probing = viaduct.prober(settings, pool).map(|prober| tokio::spawn(prober.run()));
-        let outcome = viaduct.wait().await;
+        let outcome = viaduct.wait(&mut terminations).await;
         viaduct.admin.ready.store(false, Ordering::Release);
         if outcome.is_ok() {
             viaduct.drain(Duration::from_secs(settings.streams.grace_s.into())).await;
@@ -252,10 +254,10 @@ impl Viaduct {
     }
 
     /// Waits for the operator's word or the end of a shard.
-    pub async fn wait(&mut self) -> Result<(), RunError> {
+    pub async fn wait(&mut self, terminations: &mut Terminations) -> Result<(), RunError> {
         tokio::select! {
-            signal = signal::terminated() => {
-                tracing::info!(signal = signal.map_err(RunError::Control)?, "ending");
+            signal = terminations.next() => {
+                tracing::info!(signal, "ending");
                 Ok(())
             }
             _ = self.ended.recv() => Err(RunError::ShardEnded),
