@@ -1,4 +1,8 @@
-//! Bytes as text that may stand in a token and in a user part: base64's URL-safe alphabet without padding (RFC 4648 §5).
+//! Bytes as text that may stand in a token and in a user part: base64's URL-safe alphabet without padding (RFC 4648 §5),
+//! but for `q`, in whose place stands a dot.
+//!
+//! Without `q` no text of ours holds `CSeq`. SIPp takes the first `CSeq` anywhere in a message for the header field, and
+//! gives up the call whose Record-Route happens to have those letters: one call in some hundred thousand.
 //!
 //! The base64 crate looked better, as everybody knows it. It is made for long texts: the eleven to seventy characters of
 //! ours, of which each message has three or four, took it five times as many instructions.
@@ -52,7 +56,7 @@ fn triple(characters: [u8; 4]) -> Option<[u8; 3]> {
     ((a | b | c | d) & u32::from(NO_DIGIT) == 0).then_some(bytes)
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop.rstuvwxyz0123456789-_";
 
 /// The character that stands for six zero bits.
 const ZERO: u8 = ALPHABET[0];
@@ -74,26 +78,36 @@ static DIGITS: [u8; 256] = {
 #[cfg(test)]
 mod tests {
     use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use base64::alphabet::Alphabet;
+    use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
     use proptest::prelude::*;
 
     use super::*;
+
+    fn every_tool() -> GeneralPurpose {
+        GeneralPurpose::new(&Alphabet::new(str::from_utf8(ALPHABET).unwrap()).unwrap(), NO_PAD)
+    }
 
     proptest! {
         #[test]
         fn bytes_are_written_as_every_tool_writes_them_and_read_back(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
             let mut text = ArrayVec::<u8, 80>::new();
             prop_assert!(push(&mut text, &bytes));
-            prop_assert_eq!(text.to_vec(), URL_SAFE_NO_PAD.encode(&bytes).into_bytes());
+            prop_assert_eq!(text.to_vec(), every_tool().encode(&bytes).into_bytes());
             let read = read::<50>(&text).unwrap();
             prop_assert_eq!(&read[..], &bytes[..]);
         }
 
         #[test]
-        fn a_text_is_read_just_where_every_tool_reads_it(text in "[A-D_=+. é-]{0,20}|[A-Za-z0-9_-]{0,20}") {
+        fn a_text_is_read_just_where_every_tool_reads_it(text in "[A-D_=+. é-]{0,20}|[A-Za-z0-9_.-]{0,20}") {
             let read = read::<20>(text.as_bytes()).map(|bytes| bytes.to_vec());
-            prop_assert_eq!(read, URL_SAFE_NO_PAD.decode(&text).ok());
+            prop_assert_eq!(read, every_tool().decode(&text).ok());
         }
+    }
+
+    #[test]
+    fn no_text_holds_the_name_of_a_header_field_that_others_look_for_anywhere() {
+        assert!(!ALPHABET.contains(&b'q'), "CSeq");
     }
 
     #[test]
