@@ -116,11 +116,14 @@ function inPage(JsSIP) {
     return confirmedAndEnded(phone.call(`sip:${user}@${domain}`, { mediaConstraints: { audio: true } }), ending);
   }
 
-  /** A call is confirmed when its ACK was sent or has come: only then does either side end it. */
+  /**
+   * A call is confirmed when its ACK was sent or has come: only then does either side end it. A BYE right behind the ACK
+   * may overtake it, as the registrar reads what comes over UDP with several processes.
+   */
   async function confirmedAndEnded(session, ending) {
     await outcome(session, 'confirmed', 'failed');
     const ended = outcome(session, 'ended', 'failed');
-    if (ending === 'hang-up') session.terminate();
+    if (ending === 'hang-up') setTimeout(() => session.terminate(), 300);
     const { originator, cause } = await ended;
     return `ended by ${originator}, ${cause}`;
   }
