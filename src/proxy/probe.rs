@@ -31,13 +31,14 @@ pub struct ProbeAnswer {
     pub status: u16,
 }
 
-/// Writes a question to a member of the pool. `None` where no listener reaches it, or it is none.
+/// Writes a question to a member of the pool, by the transport that calls go to it. `None` where no listener reaches it, or it
+/// is none.
 ///
 /// Max-Forwards says: you, and nobody behind you (§11). It is not 0, which some proxies refuse before they look whether they
 /// take calls.
 pub fn write(snapshot: &Snapshot, to: BackendIndex, number: u32) -> Option<(NextHop, String)> {
     let backend = snapshot.pool().get(to)?;
-    let (address, transport) = (backend.address, snapshot.backend_transport(to));
+    let (address, transport) = (backend.address, snapshot.invite_transport(to));
     let leaves_by = snapshot.egress(ListenerIndex(0), transport, address.ip())?;
     let listener = snapshot.listener(leaves_by)?;
     let mark = ProbeMark { backend: snapshot.pool().id_of(to)?, transport, number };

@@ -211,6 +211,14 @@ impl Snapshot {
         self.pool().get(index).is_some_and(|backend| self.also_by_tcp.contains(&backend.address))
     }
 
+    /// By which transport a member of the pool is sent an INVITE: TCP for one that takes both, where long requests go by it.
+    pub fn invite_transport(&self, index: BackendIndex) -> Transport {
+        match self.policy.udp_request_bytes_max > 0 && self.is_also_reached_by_tcp(index) {
+            true => Transport::Tcp,
+            false => self.backend_transport(index),
+        }
+    }
+
     /// How many members of the pool are reached over streams.
     pub fn stream_backends(&self) -> usize {
         self.stream_backends

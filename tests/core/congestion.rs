@@ -1,9 +1,11 @@
 //! Requests that are too long for a datagram go by TCP where their backend takes them by it too (RFC 3261 §18.1.1).
 
 use proptest::prelude::*;
+use viaduct::balance::backend::BackendIndex;
 use viaduct::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex};
 use viaduct::proxy::keys::Keys;
 use viaduct::proxy::latency::Instance;
+use viaduct::proxy::probe;
 use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{NextHop, Verdict};
 use viaduct::sip::Transport;
@@ -32,6 +34,17 @@ fn an_invite_and_what_belongs_to_its_transaction_go_the_same_way_however_long_th
     for body_bytes in [0, 2000] {
         let hops = ["INVITE", "CANCEL", "ACK"].map(|method| sent(&snapshot, &request(method, body_bytes)).0);
         assert!(hops.iter().all(|hop| hop.listener == ListenerIndex(1) && hop.to == hops[0].to), "{hops:?}");
+    }
+}
+
+#[test]
+fn a_probe_goes_the_way_of_calls() {
+    for (limit, also_by_tcp, transport) in
+        [(LIMIT, true, Transport::Tcp), (0, true, Transport::Udp), (LIMIT, false, Transport::Udp)]
+    {
+        let (hop, question) = probe::write(&snapshot(limit, also_by_tcp), BackendIndex(0), 1).unwrap();
+        assert_eq!(hop.listener, ListenerIndex(u8::from(transport == Transport::Tcp)));
+        assert!(question.contains(&format!("\r\nVia: SIP/2.0/{} ", transport.via_token())), "{question}");
     }
 }
 

@@ -184,8 +184,11 @@ impl Prober {
         let state = self.state.borrow_and_update().clone();
         let mut earlier = std::mem::take(&mut self.asked);
         for member in state.members.iter() {
-            let (name, transport) = (member.name(), member.spec.transport);
-            let id = BackendId::of_name(&name).0.get();
+            let name = member.name();
+            let id = BackendId::of_name(&name);
+            let index = state.snapshot.pool().by_id(id);
+            let transport = index.map_or(member.spec.transport, |index| state.snapshot.invite_transport(index));
+            let id = id.0.get();
             let asked = earlier.remove(&id).filter(|asked| asked.transport == transport);
             let asked = asked.unwrap_or_else(|| {
                 let draw = self.draw();
