@@ -170,7 +170,7 @@ impl Viaduct {
         let cores = cores(settings, sockets.len());
         let (post, doorbells) =
             post_office(sockets.len()).map_err(|error| RunError::Shard(StartError::Thread(error)))?;
-        let networks = Networks::new(plan::per_network(settings));
+        let networks = Networks::new(plan::per_network(settings), settings.layers.handshakes_max);
         let (ending, ended) = mpsc::unbounded_channel();
         let mut shards = Vec::new();
         for (number, ((sockets, core), doorbell)) in sockets.into_iter().zip(cores).zip(doorbells).enumerate() {

@@ -75,7 +75,8 @@ pub struct LayerSettings {
     pub handshake_timeout_ms: u32,
 
     /// How many connections may be in their handshakes at a time, from 1 to 65536, shared equally among the shards and rounded
-    /// up; further ones are reset. Each costs a signature, and memory of some 30 KiB
+    /// up, and those of one source network at most a quarter of them, or 16; further ones are reset. Each costs a signature, and memory
+    /// of some 30 KiB
     #[arg(long, env = "VIADUCT_HANDSHAKES_MAX", global = true, default_value_t = 1_024, value_parser = value_parser!(u32).range(1..=65_536), value_name = "NUMBER")]
     pub handshakes_max: u32,
 

@@ -53,7 +53,7 @@ pub enum Ended {
     ConnectTimeout,
     /// Its handshakes were not complete in time.
     HandshakeTimeout,
-    /// As many connections were in their handshakes as may be.
+    /// As many connections were in their handshakes as may be, in all or of its network.
     HandshakesFull,
     /// TLS failed, in the handshake or later.
     Tls,

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) ending: Option<(Ended, u64)>,
     /// The place that it takes of its network's.
     pub(super) _admission: Option<Admission>,
+    /// The place that it takes of its network's handshakes, until they are complete.
+    pub(super) handshake: Option<Admission>,
     /// It has brought anything besides handshakes, which prove nobody behind them.
     pub(super) has_spoken: bool,
     /// It has brought a keepalive.
@@ -189,7 +191,10 @@ impl Connections {
         let was_a_clients = connection.side == Side::Client;
         let done = step(connection);
         connection.is_established |= connection.local.is_some() && connection.session.is_established();
-        self.handshaking -= u32::from(was_handshaking && connection.is_established);
+        if was_handshaking && connection.is_established {
+            self.handshaking -= 1;
+            connection.handshake = None;
+        }
         self.clients = self.clients + usize::from(connection.side == Side::Client) - usize::from(was_a_clients);
         let kept_bytes = connection.session.kept_bytes();
         self.kept_bytes = self.kept_bytes + kept_bytes - std::mem::replace(&mut connection.kept_bytes, kept_bytes);

@@ -135,6 +135,18 @@ impl Delivery {
         admitted.inspect_err(|refused| self.cells.connection_refused(*refused))
     }
 
+    /// Whether a connection may go through the handshakes that it has before it, as far as its network's others leave room. A
+    /// backend's always may.
+    pub(super) fn begin_handshake(&mut self, id: ConnectionId) -> bool {
+        let waits = |connection: &&mut Connection| {
+            let is_begun = !connection.is_established && !connection.session.awaits_origin();
+            is_begun && connection.side == Side::Client
+        };
+        let Some(connection) = self.connections.get_mut(id).filter(waits) else { return true };
+        connection.handshake = self.limits.admit_handshake(connection.peer.ip());
+        connection.handshake.is_some()
+    }
+
     /// How many connections there are of those that others must leave room to.
     pub(super) fn held(&self, snapshot: &Snapshot) -> Held {
         Held { clients: self.connections.clients(), stream_backends: snapshot.stream_backends() }
@@ -402,6 +414,7 @@ impl Delivery {
             begun_us,
             ending: None,
             _admission: admission,
+            handshake: None,
             is_kept_alive: false,
             has_spoken: false,
             is_half_closed: false,

@@ -62,6 +62,11 @@ impl Limits {
         self.networks.admit(source).map(Some).ok_or(Refused::Network)
     }
 
+    /// The place that a connection from there takes of its network's handshakes; `None` where there is none left.
+    pub(super) fn admit_handshake(&self, source: IpAddr) -> Option<Admission> {
+        self.networks.admit_handshake(source)
+    }
+
     /// Whether there may be one more connection on that side, where there are so many.
     pub(super) fn has_room(&self, side: Side, held: Held) -> bool {
         side == Side::Backend || held.clients < self.clients_max(held.stream_backends)

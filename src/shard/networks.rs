@@ -30,9 +30,12 @@ impl Default for PerNetwork {
     }
 }
 
-/// The connections of all networks. Clones are the same one.
+/// The connections of all networks, and those in their handshakes. Clones are the same one.
 #[derive(Clone, Debug)]
-pub struct Networks(Arc<Counts>);
+pub struct Networks {
+    connections: Arc<Counts>,
+    handshakes: Arc<Counts>,
+}
 
 #[derive(Debug)]
 struct Counts {
@@ -43,6 +46,11 @@ struct Counts {
 /// Counters a row: as many as there are connections by default, so that a counter stands for about one of them.
 const PLACES: usize = 1 << 16;
 
+/// Of all handshakes that may be under way, one network may have one in so many, so that one alone keeps nobody out; where few may
+/// be, so many all the same, because a whole site connects at once after its router was restarted.
+const HANDSHAKES_ONE_IN: u32 = 4;
+const HANDSHAKES_MIN: u32 = 16;
+
 /// A connection that is counted, for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Admission {
@@ -51,15 +59,31 @@ pub(super) struct Admission {
 }
 
 impl Networks {
-    /// No network has any connection yet.
-    pub fn new(limit: PerNetwork) -> Self {
-        let row = || (0..PLACES).map(|_| AtomicU32::new(0)).collect();
-        Networks(Arc::new(Counts { limit, rows: [(); 2].map(|()| (RandomState::new(), row())) }))
+    /// No network has any connection yet. `handshakes_max` is how many may be in their handshakes over all shards.
+    pub fn new(limit: PerNetwork, handshakes_max: u32) -> Self {
+        let handshakes_max = (handshakes_max / HANDSHAKES_ONE_IN).max(HANDSHAKES_MIN);
+        let handshakes = PerNetwork { connections_max: handshakes_max, ..limit };
+        Networks { connections: Counts::new(limit), handshakes: Counts::new(handshakes) }
     }
 
     /// Counts one more connection from that address; `None` where its network has as many as it may.
     pub(super) fn admit(&self, source: IpAddr) -> Option<Admission> {
-        let counts = &self.0;
+        Counts::admit(&self.connections, source)
+    }
+
+    /// Counts one more connection from that address that is in its handshakes, likewise.
+    pub(super) fn admit_handshake(&self, source: IpAddr) -> Option<Admission> {
+        Counts::admit(&self.handshakes, source)
+    }
+}
+
+impl Counts {
+    fn new(limit: PerNetwork) -> Arc<Self> {
+        let row = || (0..PLACES).map(|_| AtomicU32::new(0)).collect();
+        Arc::new(Counts { limit, rows: [(); 2].map(|()| (RandomState::new(), row())) })
+    }
+
+    fn admit(counts: &Arc<Self>, source: IpAddr) -> Option<Admission> {
         let network = counts.limit.network_of(source);
         let place =
             |(hasher, row): &(RandomState, Box<[AtomicU32]>)| (hasher.hash_one(network) as usize % row.len()) as u32;
@@ -73,7 +97,7 @@ impl Networks {
 
 impl Default for Networks {
     fn default() -> Self {
-        Self::new(PerNetwork::default())
+        Self::new(PerNetwork::default(), 1024)
     }
 }
 
@@ -112,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_network_has_no_more_than_it_may_and_gets_a_place_back_with_each_that_ends() {
-        let networks = Networks::new(PerNetwork { connections_max: 3, ..PerNetwork::default() });
+        let networks = Networks::new(PerNetwork { connections_max: 3, ..PerNetwork::default() }, 0);
         let mut held: Vec<_> = (0..3).map(|_| networks.admit(ip("192.0.2.1")).unwrap()).collect();
         for _ in 0..5 {
             assert!(networks.admit(ip("192.0.2.1")).is_none());
@@ -129,7 +153,7 @@ mod tests {
         let same = [("192.0.2.1", "192.0.2.255"), ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff")];
         let other = [("192.0.2.1", "192.0.3.1"), ("2001:db8::1", "2001:db8:0:1::1")];
         for (pair, is_same) in same.map(|pair| (pair, true)).into_iter().chain(other.map(|pair| (pair, false))) {
-            let networks = Networks::new(limit);
+            let networks = Networks::new(limit, 0);
             let _first = networks.admit(ip(pair.0)).unwrap();
             assert_eq!(networks.admit(ip(pair.1)).is_none(), is_same, "{pair:?}");
         }
@@ -140,12 +164,22 @@ mod tests {
 
     #[test]
     fn without_a_limit_all_are_admitted_and_strangers_do_not_fill_each_others_places() {
-        let networks = Networks::new(PerNetwork { connections_max: 0, ..PerNetwork::default() });
+        let networks = Networks::new(PerNetwork { connections_max: 0, ..PerNetwork::default() }, 0);
         let held: Vec<_> = (0..10_000).map(|_| networks.admit(ip("192.0.2.1")).unwrap()).collect();
         assert_eq!(held.len(), 10_000);
-        let networks = Networks::new(PerNetwork { connections_max: 16, ..PerNetwork::default() });
+        let networks = Networks::new(PerNetwork { connections_max: 16, ..PerNetwork::default() }, 0);
         let held: Vec<_> =
             (0..60_000u32).map(|n| networks.admit(std::net::Ipv4Addr::from_bits(n).into()).unwrap()).collect();
         assert_eq!(held.len(), 60_000);
+    }
+
+    #[test]
+    fn a_network_has_only_a_part_of_all_handshakes_whatever_connections_it_may_have() {
+        let networks = Networks::new(PerNetwork { connections_max: 0, ..PerNetwork::default() }, 400);
+        let mut held: Vec<_> = (0..100).map(|_| networks.admit_handshake(ip("192.0.2.1")).unwrap()).collect();
+        assert!(networks.admit_handshake(ip("192.0.2.1")).is_none());
+        assert!(networks.admit_handshake(ip("192.0.2.2")).is_some() && networks.admit(ip("192.0.2.1")).is_some());
+        held.pop();
+        assert!(networks.admit_handshake(ip("192.0.2.1")).is_some());
     }
 }

@@ -179,6 +179,7 @@ impl Handler for Worker {
             begun_us,
             ending: None,
             _admission: admission,
+            handshake: None,
             is_kept_alive: false,
             has_spoken: false,
             is_half_closed: false,
@@ -187,7 +188,8 @@ impl Handler for Worker {
         if is_counted {
             self.count_opened(id);
         }
-        if let Some(why) = refused {
+        let full = || (!self.delivery.begin_handshake(id)).then_some(Ended::HandshakesFull);
+        if let Some(why) = refused.or_else(full) {
             self.delivery.connections.abort(id, why, now_us, &mut out.streams);
         }
     }

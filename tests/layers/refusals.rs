@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::certificates::{Authority, Folder};
 use crate::client::{Client, Way};
 use crate::peer::Backend;
@@ -105,6 +107,33 @@ fn handshakes_have_a_time_and_a_number() {
         viaduct.reaches("viaduct_tls_handshakes_total", &["abandoned"], 2.0);
         Client::open(&viaduct, Way::Wss).reset();
     });
+}
+
+#[test]
+fn one_network_alone_cannot_take_all_handshakes() {
+    on_each_engine(|engine| {
+        let backend = Backend::new();
+        let some =
+            [("VIADUCT_HANDSHAKES_MAX", "64"), ("VIADUCT_HANDSHAKE_TIMEOUT_MS", "20000"), ("VIADUCT_SHARDS", "1")];
+        let viaduct = Running::start(engine, &backend.setting(), "", &some);
+        let _slow: Vec<TcpStream> = (0..16).map(|_| from([127, 0, 0, 2], viaduct.tls)).collect();
+        viaduct.reaches("viaduct_connections{", &["accepted"], 16.0);
+        let mut refused = from([127, 0, 0, 2], viaduct.tls);
+        assert_eq!(refused.read(&mut [0; 1]).unwrap_or(0), 0);
+        viaduct.reaches("viaduct_connections_ended_total", &["handshakes_full"], 1.0);
+        let mut client = Client::open(&viaduct, Way::Tls);
+        client.send(&client.request("OPTIONS", "one", ""));
+        backend.answer();
+        client.message();
+    });
+}
+
+/// A connection from that address.
+fn from(ip: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
 }
 
 #[test]

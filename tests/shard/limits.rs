@@ -18,7 +18,7 @@ use crate::streams::{Peer, Scene, request, response};
 #[test]
 fn a_network_has_no_more_connections_than_it_may_over_all_shards_but_a_backend_has() {
     on_each_engine(|choice| {
-        let networks = Networks::new(PerNetwork { connections_max: 3, ..PerNetwork::default() });
+        let networks = Networks::new(PerNetwork { connections_max: 3, ..PerNetwork::default() }, 1024);
         let (policy, options) = (ConnectionPolicy::default(), Options::default());
         let mut scene = Scene::limited(choice, (2, Transport::Udp), policy, networks, &options);
         let mut clients: Vec<Peer> = (0..3).map(|nth| scene.client(nth % 2)).collect();

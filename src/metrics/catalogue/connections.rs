@@ -24,7 +24,7 @@ pub const CONNECTIONS_ENDED: Metric = metric(
      gone; timed_out: the peer acknowledged nothing, or answered no probe (VIADUCT_TCP_USER_TIMEOUT_MS, VIADUCT_TCP_KEEPALIVE_S); idle: nothing came \
      for VIADUCT_CONNECTION_IDLE_S, or VIADUCT_KEPT_ALIVE_IDLE_S after keepalives; connect_failed: it could not be opened; connect_timeout: not within \
      VIADUCT_CONNECT_TIMEOUT_MS; handshake_timeout: its handshakes were not complete within VIADUCT_HANDSHAKE_TIMEOUT_MS; \
-     handshakes_full: VIADUCT_HANDSHAKES_MAX were under way; tls, websocket and proxy_protocol: what came was none, see their \
+     handshakes_full: VIADUCT_HANDSHAKES_MAX were under way, or a quarter of them from one source network; tls, websocket and proxy_protocol: what came was none, see their \
      own metrics; message_timeout: a message was not complete within VIADUCT_MESSAGE_TIMEOUT_S; framing: where \
      the next message begins could not be told; no_buffer: too much was kept of incomplete messages; queue_full: the peer read too slowly, for itself or for all; stopped: Viaduct ended; failed: any other \
      error. On the side of the backends all but peer_finished, idle and stopped ask for a look.",

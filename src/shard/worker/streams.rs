@@ -88,6 +88,10 @@ impl Worker {
                     return false;
                 }
                 self.count_opened(id);
+                if !self.delivery.begin_handshake(id) {
+                    self.delivery.connections.abort(id, Ended::HandshakesFull, now_us, &mut out.streams);
+                    return false;
+                }
                 if !rest.is_empty() {
                     self.take(id, &rest, out);
                 }
