@@ -10,6 +10,7 @@ mod latency;
 mod names;
 mod probes;
 mod rotation;
+mod secure_uris;
 mod standing;
 mod stateless;
 mod support;
