@@ -136,6 +136,12 @@ impl<'a> Cursor<'a> {
         Some(self.take_len(len))
     }
 
+    /// Takes a comment with its parentheses and those within it; `None` where it does not begin here or does not end.
+    pub(super) fn comment(&mut self) -> Option<Span> {
+        let len = comment_len(self.rest())?;
+        Some(self.take_len(len))
+    }
+
     /// Takes a parameter's value: a quoted string, or whatever stands before white space, `;`, `,` or `>`.
     #[inline]
     pub(super) fn parameter_value(&mut self) -> Option<Span> {
@@ -178,6 +184,24 @@ fn quoted_len(bytes: &[u8]) -> Option<usize> {
         }
         // A backslash, and the character that it escapes.
         len += 2;
+    }
+    None
+}
+
+/// The length of the comment at the beginning, with its parentheses (§25.1); `None` where there is none or it does not end.
+fn comment_len(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut is_escaped) = (0usize, false);
+    for (place, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if std::mem::take(&mut is_escaped) => {}
+            b'\\' => is_escaped = true,
+            b'(' => depth += 1,
+            b')' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return (place > 0).then_some(place + 1);
+        }
     }
     None
 }

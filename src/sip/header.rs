@@ -35,6 +35,27 @@ pub fn parse_number(message: &[u8], value: Span) -> Option<u32> {
     decimal(value.of(message))
 }
 
+/// The seconds that a Retry-After value names (§20.33), at most 2^32 - 1. A comment, and for how long the peer can be reached then,
+/// are passed over. `None` where it is malformed.
+pub fn parse_retry_after(message: &[u8], value: Span) -> Option<u32> {
+    let mut cursor = Cursor::new(message, value);
+    let digits = cursor.take_while(|byte| byte.is_ascii_digit()).of(message);
+    let more = |number: u32, digit: &u8| number.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+    let seconds = digits.iter().fold(0, more);
+    cursor.skip_lws();
+    if cursor.peek() == Some(b'(') {
+        cursor.comment()?;
+    }
+    while cursor.take_separator(b';') {
+        cursor.token()?;
+        if cursor.take_separator(b'=') {
+            cursor.parameter_value()?;
+        }
+    }
+    cursor.skip_lws();
+    (!digits.is_empty() && cursor.is_at_end()).then_some(seconds)
+}
+
 /// Reads a Call-ID: one word, with no white space in it (§20.8). It is compared byte by byte, case and all.
 pub fn parse_call_id(message: &[u8], value: Span) -> Option<&[u8]> {
     let bytes = value.of(message);
@@ -145,6 +166,26 @@ mod tests {
             [&b"2147483648 ACK"[..], b"36893488147419103232 REGISTER", b"1", b"INVITE", b"1 INVITE x", b"-1 BYE"]
         {
             assert_eq!(parse(value), None);
+        }
+    }
+
+    #[test]
+    fn a_retry_after_is_a_number_with_a_comment_and_parameters_behind_it() {
+        let parse = |value: &'static str| parse_retry_after(value.as_bytes(), whole(value.as_bytes()));
+        for (value, seconds) in [
+            ("18000;duration=3600", 18_000),
+            ("120 (I'm in a meeting)", 120),
+            ("5(a (nested \\) \\( one) more)\r\n ; duration = 7 ; x", 5),
+            ("0", 0),
+            ("007", 7),
+            ("99999999999999999999999", u32::MAX),
+        ] {
+            assert_eq!(parse(value), Some(seconds), "{value}");
+        }
+        for value in
+            ["", "-1", "x", "3 4", "3 (open", "3 (open \\)", "3;", "3,4", "(c) 3", "Fri, 01 Jan 2027 00:00:00 GMT"]
+        {
+            assert_eq!(parse(value), None, "{value}");
         }
     }
 
