@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`value`] | the grammar of listeners, backends and networks |
 //! | [`outlier`] | the settings of outliers |
+//! | [`overload`] | the settings of overload |
 //! | [`pool`] | the settings of the pool as it lives |
 //! | [`probe`] | the settings of probes |
 //! | [`streams`] | the settings of connections |
@@ -18,6 +19,7 @@
 pub mod error;
 pub mod layers;
 pub mod outlier;
+pub mod overload;
 pub mod per_network;
 pub mod pool;
 pub mod probe;
@@ -41,6 +43,7 @@ use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 use error::ConfigError;
 use layers::LayerSettings;
 use outlier::OutlierSettings;
+use overload::OverloadSettings;
 use pool::PoolSettings;
 use probe::ProbeSettings;
 use streams::StreamSettings;
@@ -236,6 +239,10 @@ pub struct Settings {
     /// What is set of outliers.
     #[command(flatten)]
     pub outlier: OutlierSettings,
+
+    /// What is set of overload.
+    #[command(flatten)]
+    pub overload: OverloadSettings,
 
     /// What is set of connections.
     #[command(flatten)]

@@ -5,6 +5,7 @@
 //! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz |
 //! | [`certificates`] | reads certificates again when their files change |
 //! | [`outlier`] | which backends stand out by what real requests meet with there |
+//! | [`overload`] | what backends say of their load, and what comes of it |
 //! | [`pool`] | what is known of the pool, and how its members stand by that |
 //! | [`probe`] | whether backends are alive |
 //! | [`resolve`] | names that backends send to: looked up, kept fresh, published to the shards |
@@ -18,6 +19,7 @@
 pub mod admin;
 pub mod certificates;
 pub mod outlier;
+pub mod overload;
 pub mod pool;
 pub mod probe;
 pub mod resolve;

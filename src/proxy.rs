@@ -59,9 +59,10 @@ mod validate;
 
 use crate::balance::backend::BackendIndex;
 use crate::sip::draft::Draft;
-use crate::sip::header::HeaderName;
+use crate::sip::header::{HeaderName, parse_retry_after};
 use crate::sip::reply::Status;
 use crate::sip::scan::{Head, Unreadable};
+use crate::sip::seek;
 use crate::sip::start_line::StartLine;
 
 use inbound::{Inbound, Side};
@@ -90,6 +91,13 @@ impl Scratch {
     /// The Call-ID of the message that was decided about last; empty where it has none.
     pub fn call_id<'a>(&self, message: &'a [u8]) -> &'a [u8] {
         self.head.first(HeaderName::CallId).map_or(&[], |field| field.value.of(message))
+    }
+
+    /// After how many seconds the response that was decided about last wants its sender to be tried again, where it says so (RFC 3261
+    /// §20.33).
+    #[cold]
+    pub fn retry_after_s(&self, message: &[u8]) -> Option<u32> {
+        parse_retry_after(message, seek::values(message, &self.head, "Retry-After").next()?)
     }
 }
 

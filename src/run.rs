@@ -27,6 +27,7 @@ use crate::config::{PinCores, SecretSetting, Settings, Switch};
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
 use crate::control::outlier::watcher::Watcher;
+use crate::control::overload::monitor::Monitor;
 use crate::control::probe::prober::{Prober, Tools};
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
@@ -107,6 +108,7 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let (steward, pool) = viaduct.steward(settings)?;
         let steering = tokio::spawn(steward.run());
         let watching = viaduct.watcher(settings, pool.clone()).map(|watcher| tokio::spawn(watcher.run()));
+        let monitoring = viaduct.monitor(settings, pool.clone()).map(|monitor| tokio::spawn(monitor.run()));
         let probing = viaduct.prober(settings, pool).map(|prober| tokio::spawn(prober.run()));
         let outcome = viaduct.wait(&mut terminations).await;
         viaduct.admin.ready.store(false, Ordering::Release);
@@ -115,7 +117,7 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         }
         resolving.abort();
         steering.abort();
-        for task in [rereading, watching, probing].into_iter().flatten() {
+        for task in [rereading, watching, monitoring, probing].into_iter().flatten() {
             task.abort();
         }
         drop(stop_admin);
@@ -234,6 +236,13 @@ impl Viaduct {
         let (shards, cells) = (self.cells().cloned().collect(), self.pool.clone());
         let policy = plan::outlier_policy(settings);
         (settings.outlier.outlier == Switch::On).then(|| Watcher::new(policy, pool, shards, cells))
+    }
+
+    /// Who heeds what backends say of their load, if anybody is to.
+    pub fn monitor(&self, settings: &Settings, pool: PoolHandle) -> Option<Monitor> {
+        let (shards, cells) = (self.cells().cloned().collect(), self.pool.clone());
+        let policy = plan::rest_policy(settings);
+        (settings.overload.retry_after == Switch::On).then(|| Monitor::new(policy, pool, shards, cells))
     }
 
     /// Who asks the backends whether they are alive, if anybody is to.

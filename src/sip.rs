@@ -3,6 +3,7 @@
 //! | module | section |
 //! | --- | --- |
 //! | [`scan`] | §7, §7.3.1, §25.1: one pass over the head that notes where the headers stand that routing needs |
+//! | [`seek`] | §7.3: headers that are looked for in few messages |
 //! | [`extent`] | §18.3: how far a message on a stream reaches |
 //! | [`start_line`] | §7.1, §7.2: request line, status line |
 //! | [`header`] | §7.3.3, §20: the names that are noted, their compact forms, and the small values (CSeq, tags, numbers) |
@@ -23,6 +24,7 @@ pub mod header;
 pub mod reply;
 pub mod route;
 pub mod scan;
+pub mod seek;
 pub mod start_line;
 pub mod text;
 pub mod uri;

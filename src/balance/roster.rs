@@ -30,6 +30,7 @@ impl Roster {
         let part = |(index, backend): (usize, &super::backend::Backend)| Part {
             slot: BackendSlot(index as u16),
             standing: Standing::Up,
+            hold: None,
             weight: f64::from(backend.weight.value()),
             serves: true,
         };

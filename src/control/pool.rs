@@ -9,8 +9,8 @@
 //! | [`member`] | one member: what is known of it, and how it stands by that |
 //! | [`plan`] | all members at one moment, of which a roster is made |
 //!
-//! Who feeds it: `replace` (a list, a file, a name's addresses), `set_word` and `set_weight` (the administrator), `set_health`
-//! and `set_aside` (probes, responses). A member is known by its backend's name, which is its address where it has no other.
+//! Who feeds it: `replace` (a list, a file, a name's addresses), `set_word` and `set_weight` (the administrator), `set_health`,
+//! `set_aside` and `let_rest` (probes, responses). A member is known by its backend's name, which is its address where it has no other.
 
 pub mod member;
 pub mod plan;
@@ -161,6 +161,13 @@ impl LivingPool {
     /// Has a member get no new calls until then; in the past, that it gets them again. What it has, stays.
     pub fn set_aside(&mut self, name: &str, until: Instant) -> Result<(), NoSuchMember> {
         self.member(name)?.aside_until = Some(until);
+        Ok(())
+    }
+
+    /// Has a member get no new calls until then, since it has asked for that: apart from being set aside, and neither undoes the
+    /// other.
+    pub fn let_rest(&mut self, name: &str, until: Instant) -> Result<(), NoSuchMember> {
+        self.member(name)?.rests_until = Some(until);
         Ok(())
     }
 

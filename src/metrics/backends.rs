@@ -22,6 +22,8 @@ const BLOCK: usize = 64;
 #[derive(Debug)]
 pub struct BackendCells {
     blocks: [OnceLock<Box<[Counts; BLOCK]>>; MAX_BACKENDS / BLOCK],
+    /// Rises when a backend has said something of its load.
+    load_news: Cell,
 }
 
 #[derive(Debug, Default)]
@@ -33,12 +35,15 @@ struct Counts {
     finals: Cell,
     errors: Cell,
     latency: LatencyCells,
+    retry_afters: Cell,
+    retry_after_s: Cell,
 }
 
 impl BackendCells {
     /// Cells with room for that many slots, all zero.
     pub(super) fn with_room(slots: usize) -> Self {
-        let cells = BackendCells { blocks: [const { OnceLock::new() }; MAX_BACKENDS / BLOCK] };
+        let blocks = [const { OnceLock::new() }; MAX_BACKENDS / BLOCK];
+        let cells = BackendCells { blocks, load_news: Cell::default() };
         cells.make_room(slots);
         cells
     }
@@ -89,6 +94,30 @@ impl BackendCells {
         if let Some(counts) = self.of(sample.backend) {
             counts.latency.observe(sample);
         }
+    }
+
+    /// Notes that a backend has answered 503, to be tried again after so many seconds.
+    pub(super) fn retry_after(&self, backend: BackendSlot, seconds: u32) {
+        if let Some(counts) = self.of(backend) {
+            counts.retry_after_s.set(seconds.into());
+            counts.retry_afters.add(1);
+            self.load_news.ring();
+        }
+    }
+
+    /// Rises when any backend has said something of its load.
+    pub fn load_news(&self) -> u64 {
+        self.load_news.rings()
+    }
+
+    /// How often a backend has answered 503 with a Retry-After.
+    pub fn retry_after_count(&self, backend: BackendSlot) -> u64 {
+        self.of(backend).map_or(0, |counts| counts.retry_afters.get())
+    }
+
+    /// After how many seconds it was to be tried again, by the last of these.
+    pub fn retry_after_s(&self, backend: BackendSlot) -> u32 {
+        self.of(backend).map_or(0, |counts| counts.retry_after_s.get() as u32)
     }
 
     /// Requests to a backend.

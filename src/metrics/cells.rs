@@ -38,6 +38,16 @@ impl Cell {
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Adds one to it, to be seen when what was written before it is. Only its owner may.
+    pub fn ring(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    }
+
+    /// How often it was rung. What was written before that is read behind this.
+    pub fn rings(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 const SIDES: usize = Side::ALL.len();
@@ -297,6 +307,11 @@ impl ShardCells {
     /// Counts a response of a backend's that was verified: it is alive.
     pub fn backend_heard(&self, backend: BackendSlot, status: u16) {
         self.backends.heard(backend, status);
+    }
+
+    /// Notes that a backend has answered 503, to be tried again after so many seconds.
+    pub fn backend_retry_after(&self, backend: BackendSlot, seconds: u32) {
+        self.backends.retry_after(backend, seconds);
     }
 
     /// Counts how long a backend took.

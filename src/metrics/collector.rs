@@ -1,6 +1,7 @@
 //! Sums the cells of all shards when Prometheus asks.
 
 mod layers;
+mod load;
 
 use std::sync::Arc;
 
@@ -81,6 +82,7 @@ impl Collector for Sum {
         families.extend(self.backends(&snapshot));
         families.extend(self.latencies(&snapshot));
         families.extend(self.pool(&snapshot));
+        families.extend(self.load(&snapshot));
         families.extend(self.connections());
         families.extend(self.streams());
         families.extend(self.layers());

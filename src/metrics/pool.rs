@@ -1,5 +1,5 @@
 //! What is counted of the pool as it is steered: probes and changes of standing, by the backends' slots. One writer for each: the
-//! prober, the steward and the watcher.
+//! prober, the steward, the watcher and the monitor.
 
 use crate::balance::backend::BackendSlot;
 use crate::balance::pool::MAX_BACKENDS;
@@ -56,6 +56,7 @@ struct Counts {
     probes: [Cell; OUTCOMES],
     changes: [Cell; STANDINGS],
     ejections: Cell,
+    rests: Cell,
 }
 
 impl Default for PoolCells {
@@ -84,6 +85,18 @@ impl PoolCells {
         if let Some(counts) = self.backends.get(backend.get()) {
             counts.ejections.add(1);
         }
+    }
+
+    /// Counts that a backend was let rest since it asked for that. Only the monitor may.
+    pub fn rest(&self, backend: BackendSlot) {
+        if let Some(counts) = self.backends.get(backend.get()) {
+            counts.rests.add(1);
+        }
+    }
+
+    /// How often a backend was let rest.
+    pub fn rest_count(&self, backend: BackendSlot) -> u64 {
+        self.backends.get(backend.get()).map_or(0, |counts| counts.rests.get())
     }
 
     /// How often a backend was set aside as an outlier.

@@ -17,6 +17,7 @@ use crate::config::per_network::PerNetworkSetting;
 use crate::config::value::{BackendSetting, HostPort, Listen};
 use crate::config::{SecretSetting, Settings, Switch};
 use crate::control::outlier::OutlierPolicy;
+use crate::control::overload::rest::RestPolicy;
 use crate::control::pool::{AFTERLIFE, LivingPool, MemberSpec, PoolPolicy};
 use crate::control::probe::ProbePolicy;
 use crate::frame::stream::Limits;
@@ -176,6 +177,15 @@ pub fn outlier_policy(settings: &Settings) -> OutlierPolicy {
         share: f64::from(outlier.outlier_percent) / 100.0,
         ejected_max: f64::from(outlier.outlier_max_percent) / 100.0,
         base: Duration::from_secs(outlier.outlier_aside_s.into()),
+    }
+}
+
+/// How much rest backends get that ask for it, as set.
+pub fn rest_policy(settings: &Settings) -> RestPolicy {
+    let overload = &settings.overload;
+    RestPolicy {
+        longest: Duration::from_secs(overload.retry_after_max_s.into()),
+        share_max: f64::from(overload.retry_after_max_percent) / 100.0,
     }
 }
 

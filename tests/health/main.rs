@@ -1,6 +1,7 @@
 //! The real program finds out that a backend has died and that it has come back, in the time that it promises; calls follow.
 
 mod backend;
+mod overload;
 mod viaduct;
 
 use std::time::{Duration, Instant};

@@ -25,6 +25,11 @@ pub struct Viaduct {
 impl Viaduct {
     /// Starts it before these backends; `probe` says whether it asks them.
     pub fn start(backends: &[Backend], probe: &str) -> Self {
+        Self::start_with(backends, &[("VIADUCT_PROBE", probe)])
+    }
+
+    /// Starts it before these backends, with these settings besides.
+    pub fn start_with(backends: &[Backend], settings: &[(&str, &str)]) -> Self {
         let client = UdpSocket::bind("127.14.0.2:0").unwrap();
         client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let sip = UdpSocket::bind("127.14.0.3:0").unwrap().local_addr().unwrap();
@@ -40,11 +45,12 @@ impl Viaduct {
         let pool: Vec<String> = backends.iter().map(url).collect();
         command.env("VIADUCT_LISTEN", format!("udp://{sip},tcp://{sip}")).env("VIADUCT_BACKENDS", pool.join(","));
         command.env("VIADUCT_ADMIN_LISTEN", admin.to_string()).env("VIADUCT_SECRET", "a secret for tests only");
-        command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false").env("VIADUCT_PROBE", probe);
+        command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false");
         command.env("VIADUCT_PROBE_INTERVAL_MS", INTERVAL.as_millis().to_string());
         command.env("VIADUCT_PROBE_TIMEOUT_MS", "150").env("VIADUCT_OUTLIER_WINDOW_S", "1");
         command.env("VIADUCT_OUTLIER_REQUESTS", "20").env("VIADUCT_OUTLIER_ASIDE_S", "2");
         command.env("VIADUCT_PROBE_FALL", FALL.to_string()).env("VIADUCT_PROBE_RISE", RISE.to_string());
+        command.envs(settings.iter().copied());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         assert!(lines.any(|line| line.contains("metrics at /metrics")), "it does not start");
@@ -62,18 +68,30 @@ impl Viaduct {
 
     /// Makes a call; gives the name of the backend that got it.
     pub fn call(&self, number: usize) -> String {
-        let branch = format!("{number}-{:?}", Instant::now());
+        let answer = self.request("MESSAGE", &format!("{number}@a.example"), "");
+        answer.lines().find_map(|line| line.strip_prefix("Server: ")).unwrap_or(&answer).to_owned()
+    }
+
+    /// Sends a request of that Call-ID with these headers besides, or with a To that has a tag if one of them is a Route; gives
+    /// the answer.
+    pub fn request(&self, method: &str, call_id: &str, headers: &str) -> String {
+        let branch = format!("{call_id}-{:?}", Instant::now());
         let branch: String = branch.chars().filter(char::is_ascii_alphanumeric).collect();
+        let tag = if headers.contains("Route: ") { ";tag=2" } else { "" };
         let request = format!(
-            "MESSAGE sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.14.0.2;rport;branch=z9hG4bK{branch}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: {number}@a.example\r\n\
-             CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+            "{method} sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.14.0.2;rport;branch=z9hG4bK{branch}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>{tag}\r\nCall-ID: {call_id}\r\n\
+             CSeq: 1 {method}\r\n{headers}Content-Length: 0\r\n\r\n"
         );
+        self.exchange(&request)
+    }
+
+    /// Sends that; gives the answer.
+    pub fn exchange(&self, request: &str) -> String {
         self.client.send_to(request.as_bytes(), self.sip).unwrap();
         let mut buffer = [0; 4096];
         let len = self.client.recv(&mut buffer).expect("an answer");
-        let text = std::str::from_utf8(&buffer[..len]).unwrap();
-        text.lines().find_map(|line| line.strip_prefix("Server: ")).unwrap_or(text).to_owned()
+        String::from_utf8(buffer[..len].to_vec()).unwrap()
     }
 
     pub fn is_up(&self, backend: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::balance::backend::{BackendSlot, Weight};
-use crate::balance::standing::{Part, Standing};
+use crate::balance::standing::{Hold, Part, Standing};
 
 use super::{MemberSpec, PoolPolicy, Source};
 
@@ -46,8 +46,10 @@ pub struct Member {
     pub weight_set: Option<Weight>,
     /// How well it is.
     pub health: Health,
-    /// Until when it gets no new calls.
+    /// Until when it gets no new calls, since it stands out.
     pub aside_until: Option<Instant>,
+    /// Until when it gets none, since it has asked for that itself.
+    pub rests_until: Option<Instant>,
     /// Where it was removed, when it is gone.
     pub leaving: Option<Instant>,
     /// Since when it is in use again, or at all; its weight rises from then.
@@ -68,6 +70,7 @@ impl Member {
             weight_set: None,
             health: Health::default(),
             aside_until: None,
+            rests_until: None,
             leaving: None,
             risen: Some(now),
         }
@@ -86,6 +89,17 @@ impl Member {
     /// Whether it is one of those that new calls go to, set aside or not.
     pub fn gets_calls(&self) -> bool {
         self.standing() == Standing::Up && self.weight().value() > 0
+    }
+
+    /// Why it gets no new calls at that moment though it is up.
+    pub fn hold(&self, now: Instant) -> Option<Hold> {
+        let lasts = |until: Option<Instant>| until.is_some_and(|until| now < until);
+        match self.standing() {
+            Standing::Up if self.health == Health::Overloaded => Some(Hold::Overloaded),
+            Standing::Up if lasts(self.rests_until) => Some(Hold::RetryAfter),
+            Standing::Up if lasts(self.aside_until) => Some(Hold::Outlier),
+            _ => None,
+        }
     }
 
     /// How it stands.
@@ -111,13 +125,12 @@ impl Member {
 
     /// Its part at that moment, when not all are down.
     pub(super) fn part(&self, policy: &PoolPolicy, now: Instant) -> Part {
-        let standing = self.standing();
-        let is_held_back = self.health == Health::Overloaded || self.aside_until.is_some_and(|until| now < until);
+        let (standing, hold) = (self.standing(), self.hold(now));
         let weight = match standing {
-            Standing::Up if !is_held_back => f64::from(self.weight().value()) * self.warmth(policy, now),
+            Standing::Up if hold.is_none() => f64::from(self.weight().value()) * self.warmth(policy, now),
             _ => 0.0,
         };
-        Part { slot: self.slot, standing, weight, serves: standing != Standing::Down }
+        Part { slot: self.slot, standing, hold, weight, serves: standing != Standing::Down }
     }
 
     /// Its weight where all are down: whatever the probes say, but not against the administrator's word.
@@ -128,8 +141,9 @@ impl Member {
 
     /// When its part changes by itself.
     pub(super) fn due(&self, policy: &PoolPolicy, now: Instant) -> Option<Instant> {
-        let aside = self.aside_until.filter(|until| now < *until);
-        [aside, self.leaving, self.next_step(policy, now)].into_iter().flatten().min()
+        let ends = |until: Option<Instant>| until.filter(|until| now < *until);
+        let (aside, rests) = (ends(self.aside_until), ends(self.rests_until));
+        [aside, rests, self.leaving, self.next_step(policy, now)].into_iter().flatten().min()
     }
 
     pub(super) fn set_word(&mut self, word: Word, now: Instant) {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::balance::standing::Hold;
 
 fn spec(name: &str, last: u8, weight: u32) -> MemberSpec {
     let address = format!("10.0.0.{last}:5060").parse().unwrap();
@@ -123,6 +124,26 @@ fn one_that_is_set_aside_gets_no_new_calls_for_that_time_and_keeps_what_it_has()
 }
 
 #[test]
+fn one_that_asked_for_a_rest_gets_it_apart_from_being_set_aside_and_where_all_rest_calls_go_to_all() {
+    let mut scene = Scene::new(PoolPolicy::default());
+    let (short, long) = (scene.now + Duration::from_secs(5), scene.now + Duration::from_secs(9));
+    scene.pool.let_rest("a", short).unwrap();
+    assert_eq!(scene.parts()[0], ("a".to_owned(), Standing::Up, 0.0, true));
+    scene.pool.set_aside("a", long).unwrap();
+    let hold = |scene: &Scene| scene.pool.members().next().unwrap().hold(scene.now);
+    assert_eq!((hold(&scene), scene.pool.due(scene.now)), (Some(Hold::RetryAfter), Some(short)));
+    scene.now = short;
+    assert_eq!((scene.weights()[0], hold(&scene), scene.pool.due(scene.now)), (0.0, Some(Hold::Outlier), Some(long)));
+    scene.now = long;
+    assert_eq!((scene.weights()[0], hold(&scene), scene.pool.due(scene.now)), (1.0, None, None));
+    for name in ["a", "b", "c"] {
+        assert!(!scene.is_panic());
+        scene.pool.let_rest(name, long + Duration::from_secs(1)).unwrap();
+    }
+    assert_eq!((scene.is_panic(), scene.weights()), (true, vec![1.0, 1.0, 2.0]));
+}
+
+#[test]
 fn one_that_was_removed_drains_and_is_gone_after_its_time_unless_it_comes_back() {
     let mut scene = Scene::new(PoolPolicy::default());
     scene.parts();
@@ -187,6 +208,7 @@ enum Event {
     Word(usize, Word),
     Health(usize, Health),
     Aside(usize, u64),
+    Rest(usize, u64),
     Wait(u64),
 }
 
@@ -199,6 +221,7 @@ fn event() -> impl Strategy<Value = Event> {
         (0..6usize, words).prop_map(|(member, word)| Event::Word(member, word)),
         (0..6usize, healths).prop_map(|(member, health)| Event::Health(member, health)),
         (0..6usize, 0..100u64).prop_map(|(member, seconds)| Event::Aside(member, seconds)),
+        (0..6usize, 0..100u64).prop_map(|(member, seconds)| Event::Rest(member, seconds)),
         (0..300u64).prop_map(Event::Wait),
     ]
 }
@@ -224,6 +247,7 @@ proptest! {
                 Event::Word(member, word) => drop(scene.pool.set_word(&name(member), word, now)),
                 Event::Health(member, health) => drop(scene.pool.set_health(&name(member), health, now)),
                 Event::Aside(member, seconds) => drop(scene.pool.set_aside(&name(member), now + Duration::from_secs(seconds))),
+                Event::Rest(member, seconds) => drop(scene.pool.let_rest(&name(member), now + Duration::from_secs(seconds))),
                 Event::Wait(seconds) => scene.now += Duration::from_secs(seconds),
             }
             let parts = scene.parts();

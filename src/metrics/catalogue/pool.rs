@@ -63,6 +63,28 @@ pub const BACKEND_EJECTIONS: Metric = metric(
     &["backend"],
 );
 
+/// Held back.
+pub const BACKEND_HELD_BACK: Metric = metric(
+    "viaduct_backend_held_back",
+    "1 where a backend that is up gets no new calls for a while, by reason: overloaded (it answers probes 503), retry_after (it \
+     answered a request 503 with Retry-After), outlier (VIADUCT_OUTLIER). It keeps its dialogs.",
+    &["backend", "reason"],
+);
+
+/// Retry-After.
+pub const BACKEND_RETRY_AFTER: Metric = metric(
+    "viaduct_backend_retry_after_total",
+    "Requests that a backend has answered 503 with Retry-After.",
+    &["backend"],
+);
+
+/// Rests.
+pub const BACKEND_RESTS: Metric = metric(
+    "viaduct_backend_rests_total",
+    "How often a backend began to rest: it got no new calls, for as long as its Retry-After said (VIADUCT_RETRY_AFTER).",
+    &["backend"],
+);
+
 /// What became of probes.
 pub const PROBES: Metric = metric(
     "viaduct_probes_total",
@@ -104,6 +126,9 @@ pub(super) const ALL: &[Metric] = &[
     BACKEND_STANDING,
     BACKEND_CHANGES,
     BACKEND_EJECTIONS,
+    BACKEND_HELD_BACK,
+    BACKEND_RETRY_AFTER,
+    BACKEND_RESTS,
     PROBES,
     PROBES_SENT,
     PANIC,

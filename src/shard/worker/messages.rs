@@ -34,7 +34,7 @@ impl Worker {
         let view = View { snapshot: &self.snapshot, names: self.names.table() };
         let decision = proxy::decide(view, inbound, &mut self.scratch);
         self.cells.received(decision.side, transport, decision.kind);
-        self.note_response(&decision, inbound.peer);
+        self.note_response(&decision, inbound);
         if let Some(token) = decision.rejected {
             self.cells.rejected(token);
         }
