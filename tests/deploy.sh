@@ -3,7 +3,7 @@
 # deploy/kamailio.cfg.
 #
 # A check whose tool is missing is skipped, or fails where VIADUCT_TEST_PEERS=required. VIADUCT_BINARY is the program to
-# run (target/release/viaduct). All traffic is on 127.4.0.0/24 ports 7401 to 7489 and 127.0.0.1:9201. Leaves nothing
+# run (target/release/viaduct). All traffic is on 127.4.0.0/24 ports 7401 to 7489 and 127.0.0.1:9201 and 9202. Leaves nothing
 # behind. The image and its seccomp profile are containers.sh's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 binary=$(realpath -m "${VIADUCT_BINARY:-target/release/viaduct}")
 listener=127.4.0.1:7401
 admin=127.0.0.1:9201
+prometheus=127.0.0.1:9202
 gateway=127.4.0.6:7460
 proxies=(127.4.0.4:7450 127.4.0.5:7450)
 calls=100
@@ -21,6 +22,9 @@ main() {
   check "kamailio.cfg is one that Kamailio takes" kamailio_config kamailio
   check "kamailio.cfg carries calls behind Viaduct" kamailio_calls kamailio sipp curl "$binary"
   check "prometheus.yml is one that Prometheus takes" prometheus_config promtool
+  check "alerts.yaml holds rules that Prometheus takes" alert_rules promtool
+  check "alerts.yaml raises its alerts when it should, and not else" alerts promtool
+  check "Prometheus scrapes Viaduct, and the board's queries and the rules work on it" scrape prometheus curl jq "$binary"
   check "viaduct.service is a unit that systemd takes" unit systemd-analyze "$binary"
   check "viaduct.service is exposed to little" unit_exposure systemd-analyze
   check "viaduct.env holds settings that Viaduct takes" environment "$binary"
@@ -55,6 +59,45 @@ kamailio_calls() {
 
 prometheus_config() {
   promtool check config deploy/prometheus.yml
+}
+
+alert_rules() {
+  promtool check rules deploy/alerts.yaml
+}
+
+alerts() {
+  promtool test rules tests/deploy/alerts.test.yaml
+}
+
+scrape() {
+  VIADUCT_LISTEN=udp://$listener VIADUCT_ADMIN_LISTEN=$admin VIADUCT_SECRET=0123456789abcdef \
+    VIADUCT_BACKENDS="a=udp://${proxies[0]},b=udp://${proxies[1]}" start "$binary"
+  sed "s/127.0.0.1:9060/$admin/; s/scrape_interval: 5s/scrape_interval: 1s/" deploy/prometheus.yml >"$scratch/prometheus.yml"
+  cp deploy/alerts.yaml "$scratch"
+  start prometheus --config.file="$scratch/prometheus.yml" --storage.tsdb.path="$scratch/tsdb" \
+    --web.listen-address="$prometheus" --web.enable-lifecycle
+  eventually scraped
+  jq -r '.panels[].targets[]?.expr' deploy/grafana.json >"$scratch/queries"
+  local query
+  while read -r query; do
+    query=${query//\$__rate_interval/1m}
+    echo "$query"
+    asked "query?" --data-urlencode "query=${query//\$instance/.*}" >/dev/null
+  done <"$scratch/queries"
+  [[ $(wc -l <"$scratch/queries") -gt 20 ]]
+  asked rules | jq -e '[.data.groups[].rules[].health] | length > 10 and all(. == "ok" or . == "unknown")'
+}
+
+# What is scraped tells of both backends.
+scraped() {
+  asked "query?" --data-urlencode 'query=up{job="viaduct"} == 1 and on (job) count by (job) (viaduct_backend_up) == 2' |
+    jq -e '.data.result | length == 1'
+}
+
+asked() {
+  local path=$1
+  shift
+  curl --silent --show-error --fail --get "http://$prometheus/api/v1/$path" "$@"
 }
 
 unit() {
