@@ -2,6 +2,7 @@
 
 mod backend;
 mod overload;
+mod shares;
 mod viaduct;
 
 use std::time::{Duration, Instant};

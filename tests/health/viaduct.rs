@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,6 +85,22 @@ impl Viaduct {
              CSeq: 1 {method}\r\n{headers}Content-Length: 0\r\n\r\n"
         );
         self.exchange(&request)
+    }
+
+    /// Sends a request for each of these Call-IDs, and waits until all are answered.
+    pub fn send_all(&self, numbers: Range<usize>) {
+        for number in numbers.clone() {
+            let request = format!(
+                "OPTIONS sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.14.0.2;rport;branch=z9hG4bK{number}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: {number}@c.example\r\n\
+                 CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            self.client.send_to(request.as_bytes(), self.sip).unwrap();
+        }
+        let mut buffer = [0; 4096];
+        for _ in numbers {
+            self.client.recv(&mut buffer).expect("an answer");
+        }
     }
 
     /// Sends that; gives the answer.
