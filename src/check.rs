@@ -68,7 +68,7 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     for (name, value) in layers(&settings.layers) {
         line(name, value);
     }
-    line("VIADUCT_ADMIN_LISTEN", settings.admin_listen.to_string());
+    line("VIADUCT_ADMIN_LISTEN", settings.admin.admin_listen.to_string());
     line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
     line("config digest", digest);
     Ok(text)

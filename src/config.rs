@@ -2,7 +2,9 @@
 //!
 //! | module | charge |
 //! | --- | --- |
+//! | [`admin`] | the settings of the admin listener |
 //! | [`value`] | the grammar of listeners, backends and networks |
+//! | [`log`] | what is logged, and how |
 //! | [`outlier`] | the settings of outliers |
 //! | [`overload`] | the settings of overload |
 //! | [`pool`] | the settings of the pool as it lives |
@@ -16,8 +18,10 @@
 //! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
 //! rule for which wins; lists are short enough for one line each.
 
+pub mod admin;
 pub mod error;
 pub mod layers;
+pub mod log;
 pub mod outlier;
 pub mod overload;
 pub mod per_network;
@@ -40,8 +44,10 @@ use crate::proxy::hash_key::HashRules;
 use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
 use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
+use admin::AdminSettings;
 use error::ConfigError;
 use layers::LayerSettings;
+use log::LogFormat;
 use outlier::OutlierSettings;
 use overload::OverloadSettings;
 use pool::PoolSettings;
@@ -252,32 +258,17 @@ pub struct Settings {
     #[command(flatten)]
     pub layers: LayerSettings,
 
-    /// Where operators and Prometheus ask: /metrics, /livez, /readyz
-    #[arg(
-        long,
-        env = "VIADUCT_ADMIN_LISTEN",
-        global = true,
-        default_value = "127.0.0.1:9060",
-        value_name = "ADDRESS:PORT"
-    )]
-    pub admin_listen: SocketAddr,
+    /// What is set of the admin listener.
+    #[command(flatten)]
+    pub admin: AdminSettings,
 
     /// What is logged: off, error, warn, info, debug or trace, or a list of module=level
-    #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_parser = words::log_filter, value_name = "FILTER")]
+    #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_parser = log::filter, value_name = "FILTER")]
     pub log: String,
 
     /// How it is logged
     #[arg(long, env = "VIADUCT_LOG_FORMAT", global = true, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// By what a source is known as a backend.
@@ -346,6 +337,12 @@ impl Settings {
     pub fn table_secret(&self) -> Result<SecretSetting, ConfigError> {
         let variables = ["VIADUCT_TABLE_SECRET", "VIADUCT_TABLE_SECRET_FILE"];
         one_secret(variables, self.table_secret.as_ref(), self.table_secret_file.as_ref())
+    }
+
+    /// The administrator's token, from its variable or its file.
+    pub fn admin_token(&self) -> Result<SecretSetting, ConfigError> {
+        let variables = ["VIADUCT_ADMIN_TOKEN", "VIADUCT_ADMIN_TOKEN_FILE"];
+        one_secret(variables, self.admin.admin_token.as_ref(), self.admin.admin_token_file.as_ref())
     }
 
     /// The other secrets that are accepted, from their variable or their file.

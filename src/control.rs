@@ -2,7 +2,7 @@
 //!
 //! | module | charge |
 //! | --- | --- |
-//! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz |
+//! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz, the API |
 //! | [`certificates`] | reads certificates again when their files change |
 //! | [`outlier`] | which backends stand out by what real requests meet with there |
 //! | [`overload`] | what backends say of their load, and what comes of it |

@@ -45,6 +45,7 @@ use tokio::time::{interval, sleep, timeout};
 
 use crate::config::{DemoSettings, Settings};
 use crate::control;
+use crate::control::admin::log::LogFilter;
 use crate::control::admin::{self, Admin};
 use crate::control::signal::Terminations;
 use crate::io::Choice;
@@ -63,21 +64,24 @@ use settings::Member;
 const DRAIN: Duration = Duration::from_secs(8);
 
 /// Runs until the operator ends it or its time is over, and tells whether no call failed.
-pub fn demo(demo: &DemoSettings, settings: &Settings, log: &HeldLog) -> Result<bool, RunError> {
+pub fn demo(demo: &DemoSettings, settings: &Settings, log: &HeldLog, filter: LogFilter) -> Result<bool, RunError> {
     let uring = settings.io != Choice::Poll;
-    let outcome = control::block_on(uring, carry(demo, settings, log));
+    let outcome = control::block_on(uring, carry(demo, settings, log, filter));
     log.release();
     outcome.map_err(RunError::Control)?
 }
 
-async fn carry(demo: &DemoSettings, settings: &Settings, log: &HeldLog) -> Result<bool, RunError> {
+async fn carry(demo: &DemoSettings, settings: &Settings, log: &HeldLog, filter: LogFilter) -> Result<bool, RunError> {
     let (members, sockets) = open_backends().await?;
     let settings = settings::for_demo(settings, &members)?;
     let mut viaduct = Viaduct::start(&settings)?;
-    let (listener, notice) = bind_admin(settings.admin_listen).await?;
+    let (listener, notice) = bind_admin(settings.admin.admin_listen).await?;
     let metrics = listener.local_addr().map_err(RunError::Control)?;
     let (stop_admin, stopped) = oneshot::channel();
-    let served = tokio::spawn(admin::serve(listener, viaduct.admin.clone(), stopped));
+    let (steward, pool) = viaduct.steward(&settings)?;
+    let steering = tokio::spawn(steward.run());
+    let api = viaduct.api(&settings, pool, filter)?;
+    let served = tokio::spawn(admin::serve(listener, viaduct.admin.clone(), api, stopped));
     log.release();
     if let Some(notice) = notice {
         eprintln!("{notice}");
@@ -88,6 +92,7 @@ async fn carry(demo: &DemoSettings, settings: &Settings, log: &HeldLog) -> Resul
     let show = Show { admin: viaduct.admin.clone(), figures: figures.clone(), fixed, began: Instant::now() };
     let outcome = show.until_the_end(demo.seconds, &mut viaduct).await;
     drop((agents, stop_admin));
+    steering.abort();
     viaduct.stop();
     let _ = served.await;
     outcome.map(|()| figures.failed() == 0)

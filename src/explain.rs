@@ -1,4 +1,4 @@
-//! `viaduct explain`: what would be done with one message, where it would go, and why, in plain words.
+//! What would be done with one message, where it would go, and why, in plain words.
 //!
 //! | module | charge |
 //! | --- | --- |
@@ -13,80 +13,110 @@ mod changes;
 pub mod page;
 mod words;
 
-use std::io::Read;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::error::ConfigError;
-use crate::config::{ExplainSettings, Settings};
 use crate::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex};
 use crate::proxy::latency::Instance;
 use crate::proxy::names::Names;
 use crate::proxy::snapshot::{Listener, Snapshot};
 use crate::proxy::verdict::Verdict;
 use crate::proxy::{self, Scratch, View};
-use crate::run::plan;
 
-use page::Page;
+use page::{Explanation, Page};
 
 /// The longest message that is read, in bytes: no datagram is longer.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
-/// Reads a message and tells what a running Viaduct with these settings would do with it. Where the settings or what is
-/// asked cannot be used, the error says what would be right.
-pub fn explain(settings: &Settings, asked: &ExplainSettings, input: impl Read) -> Result<String, ConfigError> {
-    let message = read(input)?;
-    let snapshot = plan::snapshot_as_set(settings)?;
-    // A stamp of time that is always the same, so that what two members of a fleet print can be compared.
-    let snapshot = if snapshot.latency().is_some() { snapshot.with_latency(Instance(0)) } else { snapshot };
-    let listener = listener(&snapshot, asked)?;
+/// The longest message that is sent, in bytes.
+const MAX_SENT_BYTES: usize = 65_535;
+
+/// How a message came.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// From where.
+    pub source: SocketAddr,
+    /// By which listener, by its place; without, the first of the source's address family.
+    pub listener: Option<u8>,
+    /// To which address; without, the listener's own.
+    pub local: Option<IpAddr>,
+}
+
+/// Why there is nothing to explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which of what was given: `message`, `listener` or `source`.
+    pub what: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What is wrong with it.
+    pub wrong: &'static str,
+    /// What would be right.
+    pub right: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is `{}`: {}", self.what, self.value, self.wrong)
+    }
+}
+
+/// Tells what would be done with a message that came so. No name server is asked: where it goes by a name that is not among
+/// these, that is what is told.
+pub fn explain(snapshot: &Snapshot, names: &Names, asked: &Asked, message: &[u8]) -> Result<Explanation, Refused> {
+    let message = as_sent(message)?;
+    // A stamp of time that is always the same, so that what two members of a fleet tell can be compared.
+    let timed = snapshot.latency().is_some().then(|| snapshot.clone().with_latency(Instance(0)));
+    let snapshot = timed.as_ref().unwrap_or(snapshot);
+    let listener = listener(snapshot, asked)?;
     let local = asked.local.or_else(|| address_of(&snapshot.listeners()[listener.get()]));
     // Over a stream a message comes on some connection; as with the stamp, always the same one.
     let is_stream = snapshot.listeners()[listener.get()].transport.is_stream();
     let connection = is_stream.then_some(ConnectionRef { process: 0, number: 0 });
     let inbound = Inbound { bytes: &message, peer: asked.source, listener, local, connection, relay: None, now_us: 0 };
-    // No name server is asked: where the message goes by a name, that is what is told.
-    let view = View { snapshot: &snapshot, names: &Names::default() };
     let mut scratch = Scratch::default();
-    let decision = proxy::decide(view, &inbound, &mut scratch);
-    let mut sent = vec![0; plan::engine_options(settings).send_slot_bytes as usize];
+    let decision = proxy::decide(View { snapshot, names }, &inbound, &mut scratch);
+    let mut sent = vec![0; MAX_SENT_BYTES];
     let len = match decision.verdict {
         Verdict::Forward { .. } | Verdict::Answer { .. } => scratch.draft.render(&message, &mut sent),
         Verdict::Absorb(_) | Verdict::Drop(_) => None,
     };
     sent.truncate(len.unwrap_or(0));
-    Ok(Page { snapshot: &snapshot, inbound: &inbound, decision: &decision, sent: &sent }.text())
+    Ok(Page { snapshot, inbound: &inbound, decision: &decision, sent: &sent }.explanation())
 }
 
-/// Reads the message. Text with the line ends of an editor gets those of SIP.
-fn read(input: impl Read) -> Result<Vec<u8>, ConfigError> {
-    let wrong = |value: String, wrong: &dyn std::fmt::Display| {
-        ConfigError::new("standard input", value, wrong, "one SIP message of at most 65536 bytes, as: < message.txt")
+/// The message. Text with the line ends of an editor gets those of SIP.
+fn as_sent(message: &[u8]) -> Result<Vec<u8>, Refused> {
+    let refused = |value: &str, wrong| {
+        let right = format!("one SIP message of at most {MAX_MESSAGE_BYTES} bytes");
+        Refused { what: "message", value: value.to_owned(), wrong, right }
     };
-    let mut message = Vec::new();
-    let read = input.take(MAX_MESSAGE_BYTES as u64 + 1).read_to_end(&mut message);
-    read.map_err(|error| wrong("unreadable".to_owned(), &error))?;
     match message.len() {
-        0 => Err(wrong("empty".to_owned(), &"there is no message in it")),
-        len if len > MAX_MESSAGE_BYTES => Err(wrong("longer".to_owned(), &"no datagram is as long")),
-        _ if message.contains(&b'\r') => Ok(message),
+        0 => Err(refused("empty", "there is no message in it")),
+        len if len > MAX_MESSAGE_BYTES => Err(refused("longer", "no datagram is as long")),
+        _ if message.contains(&b'\r') => Ok(message.to_vec()),
         _ => Ok(message.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..])),
     }
 }
 
-fn listener(snapshot: &Snapshot, asked: &ExplainSettings) -> Result<ListenerIndex, ConfigError> {
+fn listener(snapshot: &Snapshot, asked: &Asked) -> Result<ListenerIndex, Refused> {
     let listeners = snapshot.listeners();
-    let family = |address: SocketAddr| address.is_ipv4();
     match asked.listener {
         Some(number) if usize::from(number) < listeners.len() => Ok(ListenerIndex(number)),
         Some(number) => {
-            let right = format!("a number from 0 to {}", listeners.len() - 1);
-            Err(ConfigError::new("--listener", number, "VIADUCT_LISTEN has no such place", &right))
+            let right = format!("a number from 0 to {}", listeners.len().saturating_sub(1));
+            let wrong = "VIADUCT_LISTEN has no such place";
+            Err(Refused { what: "listener", value: number.to_string(), wrong, right })
         }
         None => {
-            let same = |listener: &Listener| family(listener.address) == family(asked.source);
+            let same = |listener: &Listener| listener.address.is_ipv4() == asked.source.is_ipv4();
             let place = listeners.iter().position(same).map(|place| ListenerIndex(place as u8));
-            let right = "an address of a family that VIADUCT_LISTEN has";
-            place.ok_or_else(|| ConfigError::new("--source", asked.source, "no listener can receive from there", right))
+            place.ok_or_else(|| Refused {
+                what: "source",
+                value: asked.source.to_string(),
+                wrong: "no listener can receive from there",
+                right: "an address of a family that VIADUCT_LISTEN has".to_owned(),
+            })
         }
     }
 }

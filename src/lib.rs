@@ -13,10 +13,10 @@
 //! | [`metrics`] | what can I see? | `proxy`, `sip`, `balance`, `io` |
 //! | [`shard`] | what runs on a core? | `io`, `frame`, `proxy`, `sip`, `metrics` |
 //! | [`config`] | what can I set? | `sip`, `balance`, `io`, `proxy` (their value types) |
-//! | [`control`] | what changes while running, and who asks? | `metrics`, `proxy`, `balance`, `sip` |
+//! | [`explain`] | why does this message go there? | `proxy`, `balance`, `sip` |
+//! | [`control`] | what changes while running, and who asks? | `explain`, `metrics`, `proxy`, `balance`, `sip` |
 //! | [`run`] | how does it all start and end? | everything above |
 //! | [`check`] | will these settings work? | everything above |
-//! | [`explain`] | why does this message go there? | everything above |
 //! | [`demo`] | what does it look like at work? | everything above |
 //!
 //! `tests/architecture.rs` holds these arrows.

@@ -3,14 +3,16 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::{EnvFilter, reload};
 
 use viaduct::config::error::{self, Refused};
-use viaduct::config::{Command, LogFormat, Settings};
+use viaduct::config::log::{self, LogFormat};
+use viaduct::config::{Command, Settings};
+use viaduct::control::admin::log::LogFilter;
 use viaduct::demo::held_log::HeldLog;
 use viaduct::run::RunError;
-use viaduct::{check, demo, explain, run};
+use viaduct::{check, demo, run};
 
 fn main() -> ExitCode {
     let line = match error::parse(std::env::args_os()) {
@@ -23,17 +25,18 @@ fn main() -> ExitCode {
         Some(Command::Demo(_)) => start_log_of_demo(&line.settings, &held),
         _ => start_log(&line.settings),
     };
-    if let Err(error) = started {
-        return fail(&RunError::Setting(error));
-    }
+    let log = match started {
+        Ok(log) => log,
+        Err(error) => return fail(&RunError::Setting(error)),
+    };
     let outcome = match line.command {
-        None => run::run(&line.settings).map(|()| true),
+        None => run::run(&line.settings, log).map(|()| true),
         Some(Command::Check) => check::check(&line.settings).map(|text| print!("{text}")).map(|()| true),
         Some(Command::Explain(asked)) => {
-            let told = explain::explain(&line.settings, &asked, std::io::stdin().lock());
+            let told = run::explain::explain(&line.settings, &asked, std::io::stdin().lock());
             told.map(|text| print!("{text}")).map(|()| true).map_err(RunError::Setting)
         }
-        Some(Command::Demo(demo)) => demo::demo(&demo, &line.settings, &held),
+        Some(Command::Demo(demo)) => demo::demo(&demo, &line.settings, &held, log),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -42,18 +45,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log(settings: &Settings) -> Result<(), error::ConfigError> {
+fn start_log(settings: &Settings) -> Result<LogFilter, error::ConfigError> {
     start_log_to(settings, &settings.log, BoxMakeWriter::new(std::io::stderr))
 }
 
 /// The demo has a screen: warnings only, and those held until there is room for them.
-fn start_log_of_demo(settings: &Settings, held: &HeldLog) -> Result<(), error::ConfigError> {
+fn start_log_of_demo(settings: &Settings, held: &HeldLog) -> Result<LogFilter, error::ConfigError> {
     let held = held.clone();
     start_log_to(settings, "warn", BoxMakeWriter::new(move || held.clone()))
 }
 
-fn start_log_to(settings: &Settings, filter: &str, writer: BoxMakeWriter) -> Result<(), error::ConfigError> {
-    let filter = EnvFilter::try_new(filter).map_err(|wrong| {
+/// Starts the log, and gives by what its filter is changed.
+fn start_log_to(settings: &Settings, filter: &str, writer: BoxMakeWriter) -> Result<LogFilter, error::ConfigError> {
+    let in_force = EnvFilter::try_new(filter).map_err(|wrong| {
         error::ConfigError::new(
             "VIADUCT_LOG (--log)",
             filter,
@@ -61,15 +65,35 @@ fn start_log_to(settings: &Settings, filter: &str, writer: BoxMakeWriter) -> Res
             "error, warn, info, debug, trace or a list of target=level",
         )
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    let log = tracing_subscriber::fmt().with_env_filter(in_force).with_writer(writer).with_target(false);
     // Colours are for a terminal: in a container's log or the journal they would be bytes in the way of a search.
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = log.with_ansi(wanted && std::io::stderr().is_terminal());
     match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => {
+            let log = log.with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            Ok(changed_by(filter, move |filter| handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let log = log.json().with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            Ok(changed_by(filter, move |filter| handle.reload(filter)))
+        }
     }
-    Ok(())
+}
+
+/// The filter in force, with how another is put in its place; what the settings refuse is refused here too.
+fn changed_by(
+    filter: &str,
+    reload: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static,
+) -> LogFilter {
+    LogFilter::new(filter, move |text| {
+        let filter = EnvFilter::try_new(log::filter(text)?).map_err(|error| error.to_string())?;
+        reload(filter).map_err(|error| error.to_string())
+    })
 }
 
 fn fail(error: &RunError) -> ExitCode {

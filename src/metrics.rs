@@ -9,6 +9,7 @@
 //!
 //! | module | charge |
 //! | --- | --- |
+//! | [`admin`] | what the admin listener does |
 //! | [`catalogue`] | every metric: its name, help, labels and how to read it |
 //! | [`cells`] | what a shard counts into: plain numbers with one writer |
 //! | [`backends`] | what each backend is sent and sends, by its slot |
@@ -23,6 +24,7 @@
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
 //! write with a locked instruction, behind a hash-map look-up by label; a cell is a plain store to memory of its shard.
 
+pub mod admin;
 pub mod backends;
 pub mod catalogue;
 pub mod cells;

@@ -3,27 +3,35 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`plan`] | settings become a snapshot: names resolved, addresses chosen |
+//! | [`explain`] | `viaduct explain` |
+//! | [`admission`] | a backend that joins while Viaduct runs |
 //! | [`certificates`] | settings become certificates, keys and authorities |
 //! | [`sockets`] | listeners become sockets, and connections get descriptors |
 
+pub mod admission;
 pub mod certificates;
+pub mod explain;
 pub mod plan;
 pub mod sockets;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::balance::backend::BackendIndex;
 use crate::config::error::ConfigError;
 use crate::config::{PinCores, SecretSetting, Settings, Switch};
+use crate::control::admin::api::Api;
+use crate::control::admin::guard::Guard;
+use crate::control::admin::log::LogFilter;
+use crate::control::admin::problem::Problem;
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
 use crate::control::outlier::watcher::Watcher;
@@ -35,6 +43,7 @@ use crate::control::signal::Terminations;
 use crate::control::steward::{PoolHandle, Steward};
 use crate::control::{self, signal};
 use crate::io::{Choice, Doorbell};
+use crate::metrics::admin::AdminCells;
 use crate::metrics::cells::ShardCells;
 use crate::metrics::certificates::Certificates;
 use crate::metrics::collector::Metrics;
@@ -92,7 +101,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(50);
 pub const QUIET: Duration = Duration::from_millis(600);
 
 /// Runs until the operator ends it or a shard fails.
-pub fn run(settings: &Settings) -> Result<(), RunError> {
+pub fn run(settings: &Settings, log: LogFilter) -> Result<(), RunError> {
     let uring = settings.io != Choice::Poll;
     let outcome = control::block_on(uring, async {
         // First what may fail without a message having come in.
@@ -100,13 +109,15 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
         let hangups = signal::hangups().map_err(RunError::Control)?;
         let mut terminations = Terminations::new().map_err(RunError::Control)?;
         let mut viaduct = Viaduct::start(settings)?;
-        tracing::info!(address = %settings.admin_listen, "metrics at /metrics, health at /livez and /readyz");
-        let (stop_admin, stopped) = oneshot::channel();
-        let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), stopped));
         let resolving = tokio::spawn(viaduct.resolver(settings).run());
         let rereading = viaduct.watch.take().map(|watch| tokio::spawn(watch.run(hangups)));
         let (steward, pool) = viaduct.steward(settings)?;
         let steering = tokio::spawn(steward.run());
+        let api = viaduct.api(settings, pool.clone(), log)?;
+        let address = settings.admin.admin_listen;
+        tracing::info!(%address, "status at /, API at /api, metrics at /metrics, health at /livez and /readyz");
+        let (stop_admin, stopped) = oneshot::channel();
+        let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), api, stopped));
         let watching = viaduct.watcher(settings, pool.clone()).map(|watcher| tokio::spawn(watcher.run()));
         let monitoring = viaduct.monitor(settings, pool.clone()).map(|monitor| tokio::spawn(monitor.run()));
         let probing = viaduct.prober(settings, pool).map(|prober| tokio::spawn(prober.run()));
@@ -130,10 +141,10 @@ pub fn run(settings: &Settings) -> Result<(), RunError> {
 }
 
 async fn bind_admin(settings: &Settings) -> Result<TcpListener, RunError> {
-    let bound = TcpListener::bind(settings.admin_listen).await;
+    let bound = TcpListener::bind(settings.admin.admin_listen).await;
     let unusable = |error| {
         let right = "an address of this machine with a free port, as 127.0.0.1:9060";
-        RunError::from(ConfigError::new("VIADUCT_ADMIN_LISTEN", settings.admin_listen, error, right))
+        RunError::from(ConfigError::new("VIADUCT_ADMIN_LISTEN", settings.admin.admin_listen, error, right))
     };
     bound.map_err(unusable)
 }
@@ -152,6 +163,9 @@ pub struct Viaduct {
     /// Who reads certificates again when their files change, until it runs.
     watch: Option<Watch>,
     pool: Arc<PoolCells>,
+    admin_cells: Arc<AdminCells>,
+    digest: String,
+    started: (Instant, SystemTime),
     post: PostOffice,
     shards: Vec<Running>,
     ended: mpsc::UnboundedReceiver<()>,
@@ -198,13 +212,36 @@ impl Viaduct {
         report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
         let (names, pool) = (Arc::new(NameCells::default()), Arc::new(PoolCells::default()));
-        let metrics =
-            Metrics::new(cells, names.clone(), certificates.clone(), pool.clone(), publication.clone(), digest);
+        let admin_cells = Arc::new(AdminCells::default());
+        let metrics = Metrics::new(
+            cells,
+            names.clone(),
+            certificates.clone(),
+            pool.clone(),
+            admin_cells.clone(),
+            publication.clone(),
+            digest.clone(),
+        );
         let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
         let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
         let watch = Some(Watch::new(tls_files, certificates, every));
-        Ok(Viaduct { admin, snapshot, publication, exchange, names, watch, pool, post, shards, ended })
+        let started = (Instant::now(), SystemTime::now());
+        Ok(Viaduct {
+            admin,
+            snapshot,
+            publication,
+            exchange,
+            names,
+            watch,
+            pool,
+            admin_cells,
+            digest,
+            started,
+            post,
+            shards,
+            ended,
+        })
     }
 
     /// What each shard counts.
@@ -229,6 +266,32 @@ impl Viaduct {
     pub fn steward(&self, settings: &Settings) -> Result<(Steward, PoolHandle), RunError> {
         let pool = plan::living_pool(settings, &self.snapshot)?;
         Ok(Steward::new(pool, self.publication.publisher(), self.cells().cloned().collect(), self.pool.clone()))
+    }
+
+    /// What operators ask and change by HTTP.
+    pub fn api(&self, settings: &Settings, pool: PoolHandle, log: LogFilter) -> Result<Arc<Api>, ConfigError> {
+        let guard = match settings.admin_token()? {
+            SecretSetting::Set(token) => Guard::new(Some(&token)),
+            SecretSetting::Missing => Guard::new(None),
+        };
+        let snapshot = self.snapshot.clone();
+        let admit = move |list: &str, purpose| {
+            let members = admission::members(list, purpose, snapshot.listeners());
+            members.map_err(|error| Problem::senseless(error.wrong(), error.right()))
+        };
+        Ok(Arc::new(Api {
+            pool,
+            shards: self.cells().cloned().collect(),
+            pool_cells: self.pool.clone(),
+            cells: self.admin_cells.clone(),
+            guard,
+            admit: Arc::new(admit),
+            names: self.exchange.clone(),
+            log,
+            digest: self.digest.clone(),
+            started: self.started,
+            previews: Semaphore::new(1),
+        }))
     }
 
     /// Who looks for backends that stand out, if anybody is to.

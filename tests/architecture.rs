@@ -13,10 +13,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("metrics", &["metrics", "proxy", "frame", "sip", "balance", "io"]),
     ("shard", &["shard", "io", "frame", "proxy", "sip", "metrics", "balance"]),
     ("config", &["config", "frame", "sip", "balance", "io", "proxy"]),
-    ("control", &["control", "metrics", "frame", "proxy", "balance", "sip"]),
-    ("run", &["run", "config", "control", "shard", "metrics", "proxy", "frame", "sip", "balance", "io"]),
+    ("control", &["control", "explain", "metrics", "frame", "proxy", "balance", "sip"]),
+    ("run", &["run", "config", "explain", "control", "shard", "metrics", "proxy", "frame", "sip", "balance", "io"]),
     ("check", &["config", "run", "shard", "io", "balance"]),
-    ("explain", &["explain", "config", "run", "proxy", "sip", "balance"]),
+    ("explain", &["explain", "proxy", "sip", "balance"]),
     ("demo", &["demo", "config", "control", "run", "metrics", "proxy", "sip", "balance", "io", "shard"]),
     ("lib", &[]),
 ];

@@ -31,6 +31,18 @@ impl ConfigError {
     }
 }
 
+impl ConfigError {
+    /// What is wrong with the value.
+    pub fn wrong(&self) -> &str {
+        &self.wrong
+    }
+
+    /// What would be right.
+    pub fn right(&self) -> &str {
+        &self.right
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ConfigError { variable, value, wrong, right } = self;

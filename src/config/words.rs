@@ -33,17 +33,6 @@ pub(super) fn io_choice() -> impl TypedValueParser<Value = Choice> {
     })
 }
 
-/// Refuses words that the log's filter would take for the name of a module, and so log nothing.
-pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-    let level_of = |item: &str| item.rsplit('=').next().map(str::trim).unwrap_or_default().to_owned();
-    match text.split(',').find(|item| !is_level(&level_of(item))) {
-        None => Ok(text.to_owned()),
-        Some(item) => Err(format!("`{item}` has no level of {}", LEVELS.join(", "))),
-    }
-}
-
 /// A limit on requests over UDP: none, or one that no implementation is below (RFC 791 has all take 576 bytes).
 pub(super) fn udp_request_bytes(text: &str) -> Result<u32, String> {
     let number = text.parse::<u32>().ok().filter(|number| *number == 0 || (576..=65_535).contains(number));

@@ -78,7 +78,7 @@ pub struct StandingChange {
 }
 
 /// The pool as it is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LivingPool {
     policy: PoolPolicy,
     members: BTreeMap<String, Member>,
@@ -206,6 +206,13 @@ impl LivingPool {
     /// The members, by name, those that are leaving too.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
+    }
+
+    /// A copy in which all weights have risen, to see what a change comes to in the end. It has no plan yet.
+    pub fn settled(&self) -> Self {
+        let mut pool = LivingPool { planned: None, ..self.clone() };
+        pool.policy.slow_start = Duration::ZERO;
+        pool
     }
 
     /// How many slots there must be room for.

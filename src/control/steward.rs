@@ -314,6 +314,9 @@ mod tests {
             let unknown = handle.change(|pool, now| pool.set_word("z", Word::Draining, now)).await;
             assert_eq!(unknown, Ok(Err(NoSuchMember)));
             assert_eq!(state.borrow_and_update().members.len(), 2);
+            let heavier = handle.change(|pool, _| pool.set_weight("a", Weight::new(7))).await;
+            assert_eq!(heavier, Ok(Ok(())));
+            assert_eq!(state.borrow_and_update().members[0].weight(), Weight::new(7).unwrap(), "though a still drains");
             handle.change(|pool, now| pool.add(&"hand".into(), spec("c", 3), now)).await.unwrap().unwrap();
             assert_eq!(owners(&publication).iter().map(|(_, share)| *share).collect::<Vec<_>>(), [0.0, 0.5, 0.5]);
             let keys = Keys::derive(b"another secret for tests").unwrap();

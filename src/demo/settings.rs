@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(settings.backends, "a=udp://127.0.0.2:7;weight=2".parse().unwrap());
         assert!(settings.trusted.0.is_empty() && settings.secret().is_ok());
         assert_eq!((settings.shards, settings.io), (Some(3), crate::io::Choice::Poll));
-        assert_eq!(settings.admin_listen, "127.0.0.1:7".parse().unwrap());
+        assert_eq!(settings.admin.admin_listen, "127.0.0.1:7".parse().unwrap());
     }
 }

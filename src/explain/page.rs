@@ -1,6 +1,6 @@
 //! A decision and its trace become lines: a word at the left, what it says at the right, the outgoing message below.
 
-use std::fmt::{Display, Write};
+use std::fmt;
 
 use crate::balance::backend::BackendIndex;
 use crate::proxy::inbound::{Inbound, ListenerIndex, Side};
@@ -27,9 +27,35 @@ pub struct Page<'a> {
     pub sent: &'a [u8],
 }
 
+/// What is said of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// `forwarded`, `answered`, `absorbed` or `dropped`.
+    pub outcome: &'static str,
+    /// The name of the backend that it is forwarded to, where it is one.
+    pub backend: Option<String>,
+    /// A word, and what is said about it. An empty word goes on with the one before.
+    pub lines: Vec<(&'static str, String)>,
+    /// The message that would be sent; empty where none would.
+    pub sent: String,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (word, text) in &self.lines {
+            writeln!(f, "{word:<LEFT_COLUMNS$} {text}")?;
+        }
+        if !self.sent.is_empty() {
+            let end = if self.sent.ends_with('\n') { "" } else { "\n" };
+            write!(f, "\n{}{end}", self.sent.replace("\r\n", "\n"))?;
+        }
+        Ok(())
+    }
+}
+
 impl Page<'_> {
-    /// The page.
-    pub fn text(&self) -> String {
+    /// What there is to say.
+    pub fn explanation(&self) -> Explanation {
         let mut lines = Lines::default();
         lines.line("message", self.message());
         lines.line("source", self.source());
@@ -42,16 +68,17 @@ impl Page<'_> {
         self.verdict(&mut lines);
         if self.is_too_long() {
             lines.line("sent", "nothing, because with what is added it is longer than any datagram");
-            return lines.0;
+        } else {
+            self.changes(&mut lines);
         }
-        self.changes(&mut lines);
-        if !self.sent.is_empty() {
-            let _ = write!(lines.0, "\n{}", words::lossy(self.sent).replace("\r\n", "\n"));
-        }
-        if !lines.0.ends_with('\n') {
-            lines.0.push('\n');
-        }
-        lines.0
+        let (outcome, backend) = match self.decision.verdict {
+            Verdict::Forward { backend, .. } => ("forwarded", backend),
+            Verdict::Answer { .. } => ("answered", None),
+            Verdict::Absorb(_) => ("absorbed", None),
+            Verdict::Drop(_) => ("dropped", None),
+        };
+        let backend = backend.map(|index| self.name(index).to_owned());
+        Explanation { outcome, backend, lines: lines.0, sent: words::lossy(self.sent).into_owned() }
     }
 
     fn is_too_long(&self) -> bool {
@@ -194,10 +221,10 @@ impl Page<'_> {
 }
 
 #[derive(Default)]
-struct Lines(String);
+struct Lines(Vec<(&'static str, String)>);
 
 impl Lines {
-    fn line(&mut self, word: &str, text: impl Display) {
-        let _ = writeln!(self.0, "{word:<LEFT_COLUMNS$} {text}");
+    fn line(&mut self, word: &'static str, text: impl ToString) {
+        self.0.push((word, text.to_string()));
     }
 }

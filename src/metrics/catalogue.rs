@@ -2,11 +2,13 @@
 //!
 //! To name each where it is collected looked handier. An operator reads them side by side, and a document is made of them.
 
+mod admin;
 mod connections;
 mod messages;
 mod pool;
 mod process;
 
+pub use admin::*;
 pub use connections::*;
 pub use messages::*;
 pub use pool::*;
@@ -29,5 +31,5 @@ const fn metric(name: &'static str, help: &'static str, labels: &'static [&'stat
 
 /// Every metric, for tests and documents.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [messages::ALL, pool::ALL, connections::ALL, process::ALL].into_iter().flatten()
+    [messages::ALL, pool::ALL, connections::ALL, process::ALL, admin::ALL].into_iter().flatten()
 }

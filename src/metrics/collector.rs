@@ -1,7 +1,9 @@
 //! Sums the cells of all shards when Prometheus asks.
 
+mod admin;
 mod layers;
 mod load;
+mod names;
 
 use std::sync::Arc;
 
@@ -23,12 +25,13 @@ use crate::sip::header::HeaderName;
 use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
+use super::admin::AdminCells;
 use super::backends::CLASSES;
 use super::cells::{Dropped, ShardCells, TurnCells};
 use super::certificates::Certificates;
 use super::connections::{ConnectionCells, Direction, Ended, Refused};
 use super::latency::{self, Total};
-use super::names::{NameCells, Outcome};
+use super::names::NameCells;
 use super::pool::{PoolCells, ProbeOutcome};
 use super::{self as metrics, Metric};
 
@@ -45,12 +48,13 @@ impl Metrics {
         names: Arc<NameCells>,
         certificates: Arc<Certificates>,
         pool: Arc<PoolCells>,
+        admin: Arc<AdminCells>,
         publication: Publication,
         digest: String,
     ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        registry.register(Box::new(Sum { shards, names, certificates, pool, publication, digest }))?;
+        registry.register(Box::new(Sum { shards, names, certificates, pool, admin, publication, digest }))?;
         Ok(Metrics { registry })
     }
 
@@ -65,6 +69,7 @@ struct Sum {
     names: Arc<NameCells>,
     certificates: Arc<Certificates>,
     pool: Arc<PoolCells>,
+    admin: Arc<AdminCells>,
     publication: Publication,
     digest: String,
 }
@@ -89,6 +94,7 @@ impl Collector for Sum {
         families.extend(self.certificates());
         families.extend(self.names());
         families.extend(self.engines());
+        families.extend(self.admin());
         families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
         families.extend(gauge(&metrics::CONFIG, [(vec![self.digest.as_str()], 1.0)]));
         families
@@ -269,16 +275,6 @@ impl Sum {
         families
     }
 
-    fn names(&self) -> Vec<MetricFamily> {
-        let lookups = Outcome::all().map(|outcome| (vec![outcome.label()], self.names.lookup_count(outcome)));
-        let not_asked = self.total(ShardCells::name_not_asked_count);
-        let mut families = counter(&metrics::NAME_LOOKUPS, lookups);
-        families.extend(gauge(&metrics::NAMES, [(vec![], self.names.known.get() as f64)]));
-        families.extend(counter(&metrics::NAMES_CROWDED_OUT, [(vec![], self.names.crowded_out.get())]));
-        families.extend(counter(&metrics::NAMES_NOT_ASKED, [(vec![], not_asked)]));
-        families
-    }
-
     fn engines(&self) -> Vec<MetricFamily> {
         let names: Vec<String> = (0..self.shards.len()).map(|shard| shard.to_string()).collect();
         let shards = || names.iter().map(String::as_str).zip(&self.shards);
@@ -315,7 +311,8 @@ fn kind_labels(index: usize) -> (&'static str, &'static str) {
     }
 }
 
-fn dropped_label(index: usize) -> &'static str {
+/// The label of a reason to drop a message, by [`Dropped::index`].
+pub fn dropped_label(index: usize) -> &'static str {
     const LABELS: [&str; Dropped::COUNT - SendError::ALL.len()] = [
         "malformed",
         "response_unverified",
@@ -403,10 +400,18 @@ mod tests {
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let listener = Listener::new(Transport::Tcp, ([127, 0, 0, 1], 5060).into(), "127.0.0.1", 5060);
         let snapshot = Snapshot::new(vec![listener], Pool::default(), keys, Policy::default());
-        let page = Metrics::new(shards, Arc::default(), Arc::default(), Arc::default(), snapshot.into(), String::new())
-            .unwrap()
-            .page()
-            .unwrap();
+        let page = Metrics::new(
+            shards,
+            Arc::default(),
+            Arc::default(),
+            Arc::default(),
+            Arc::default(),
+            snapshot.into(),
+            String::new(),
+        )
+        .unwrap()
+        .page()
+        .unwrap();
         let accepted = r#"direction="accepted",side="client",transport="tcp"}"#;
         let timed_out = r#"direction="accepted",reason="message_timeout",side="client",transport="tcp"}"#;
         for (metric, labels, value) in [

@@ -71,6 +71,28 @@ impl Total {
         self.sum_us
     }
 
+    /// How many fell into each bucket of [`BOUNDS_US`] alone, and beyond all.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The time, in microseconds, within which that part of all samples lies, from 0 to 1, taken to be spread evenly in a
+    /// bucket; the highest bound where it lies beyond all; `None` without samples.
+    pub fn quantile_us(&self, part: f64) -> Option<f64> {
+        let rank = part * self.count() as f64;
+        let mut below = 0;
+        for (index, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            if (below + count) as f64 >= rank {
+                let Some(upper) = BOUNDS_US.get(index) else { break };
+                let lower = index.checked_sub(1).map_or(0, |index| BOUNDS_US[index]);
+                let inside = (rank - below as f64) / *count as f64;
+                return Some(f64::from(lower) + f64::from(upper - lower) * inside);
+            }
+            below += count;
+        }
+        (self.count() > 0).then(|| f64::from(BOUNDS_US[BOUNDS_US.len() - 1]))
+    }
+
     /// As Prometheus counts: each bucket holds all that lies below its bound, and the count is of the very same reading.
     fn histogram(&self) -> Histogram {
         let mut below = 0;
@@ -143,6 +165,14 @@ mod tests {
         assert_eq!(counts, [2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4]);
         assert_eq!(histogram.get_sample_count(), 5);
         assert!((histogram.get_sample_sum() - 90.001_001).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_quantile_lies_in_its_bucket_and_beyond_all_bounds_is_the_highest() {
+        assert_eq!(total_of(&[]).quantile_us(0.5), None);
+        assert_eq!(total_of(&[600, 700, 800, 900]).quantile_us(0.5), Some(750.0));
+        assert_eq!(total_of(&[100, 1_500]).quantile_us(0.99), Some(1_980.0));
+        assert_eq!(total_of(&[60_000_000]).quantile_us(0.5), Some(30_000_000.0));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What is counted of the pool as it is steered: probes and changes of standing, by the backends' slots. One writer for each: the
 //! prober, the steward, the watcher and the monitor.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::balance::backend::BackendSlot;
 use crate::balance::pool::MAX_BACKENDS;
 use crate::balance::standing::Standing;
@@ -57,6 +59,8 @@ struct Counts {
     changes: [Cell; STANDINGS],
     ejections: Cell,
     rests: Cell,
+    /// When the last probe ended, in milliseconds of Unix time, and how: times eight, and its outcome's place and one.
+    last_probe: Cell,
 }
 
 impl Default for PoolCells {
@@ -70,6 +74,8 @@ impl PoolCells {
     pub fn probe(&self, backend: BackendSlot, outcome: ProbeOutcome) {
         if let Some(counts) = self.backends.get(backend.get()) {
             bump(&counts.probes, outcome as usize);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            counts.last_probe.set(now.as_millis() as u64 * 8 + outcome as u64 + 1);
         }
     }
 
@@ -107,6 +113,13 @@ impl PoolCells {
     /// Probes of a backend that ended so.
     pub fn probe_count(&self, backend: BackendSlot, outcome: ProbeOutcome) -> u64 {
         self.backends.get(backend.get()).map_or(0, |counts| value(&counts.probes, outcome as usize))
+    }
+
+    /// What became of the last probe of a backend, and when, in milliseconds of Unix time.
+    pub fn last_probe(&self, backend: BackendSlot) -> Option<(ProbeOutcome, u64)> {
+        let last = self.backends.get(backend.get())?.last_probe.get();
+        let outcome = usize::try_from(last % 8).ok()?.checked_sub(1)?;
+        Some((*ProbeOutcome::ALL.get(outcome)?, last / 8))
     }
 
     /// How often a backend's standing became that one.

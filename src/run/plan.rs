@@ -226,7 +226,7 @@ fn pool_error(settings: &Settings, error: &PoolError) -> ConfigError {
 
 /// Resolves a backend's host. Of several addresses it takes the lowest, IPv4 first, so that all members of a fleet take
 /// the same.
-fn resolve(setting: &BackendSetting) -> Result<Backend, ConfigError> {
+pub(super) fn resolve(setting: &BackendSetting) -> Result<Backend, ConfigError> {
     let HostPort { host, port } = &setting.target;
     let address = match setting.target.ip() {
         Some(ip) => SocketAddr::new(ip, *port),
@@ -296,47 +296,52 @@ fn address_towards(pool: &Pool, wildcard: IpAddr) -> Result<IpAddr, ConfigError>
     }
 }
 
-/// Every backend must be reachable by a listener of its transport and address family.
 fn reachable(snapshot: &Snapshot) -> Result<(), ConfigError> {
+    each(snapshot, is_reachable)
+}
+
+fn no_loop(snapshot: &Snapshot) -> Result<(), ConfigError> {
+    each(snapshot, is_no_loop)
+}
+
+fn each(
+    snapshot: &Snapshot,
+    check: impl Fn(&[Listener], &Backend, Transport) -> Result<(), ConfigError>,
+) -> Result<(), ConfigError> {
     for (index, backend) in snapshot.pool().backends().iter().enumerate() {
         let index = BackendIndex(index as u16);
         let also = snapshot.is_also_reached_by_tcp(index).then_some(Transport::Tcp);
-        let is_reached = |transport: &Transport| {
-            let reaches = |listener: &Listener| {
-                listener.transport == *transport && listener.address.is_ipv4() == backend.address.is_ipv4()
-            };
-            snapshot.listeners().iter().any(reaches)
-        };
-        let transports = [Some(snapshot.backend_transport(index)), also];
-        if let Some(transport) = transports.into_iter().flatten().find(|transport| !is_reached(transport)) {
-            let family = if backend.address.is_ipv4() { "IPv4" } else { "IPv6" };
-            let url = format!("{}://", transport.label());
-            let wrong = format!("no listener is {url} and {family}, so {} cannot be reached", backend.address);
-            let right = format!("a pool that the listeners reach, or an {family} listener {url} in VIADUCT_LISTEN");
-            return Err(ConfigError::new("VIADUCT_BACKENDS", as_set(backend, transport), wrong, &right));
-        }
+        let mut transports = [Some(snapshot.backend_transport(index)), also].into_iter().flatten();
+        transports.try_for_each(|transport| check(snapshot.listeners(), backend, transport))?;
     }
     Ok(())
 }
 
+/// Every backend must be reachable by a listener of its transport and address family.
+pub(super) fn is_reachable(listeners: &[Listener], backend: &Backend, transport: Transport) -> Result<(), ConfigError> {
+    let same_family = |listener: &Listener| listener.address.is_ipv4() == backend.address.is_ipv4();
+    if listeners.iter().any(|listener| listener.transport == transport && same_family(listener)) {
+        return Ok(());
+    }
+    let family = if backend.address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let url = format!("{}://", transport.label());
+    let wrong = format!("no listener is {url} and {family}, so {} cannot be reached", backend.address);
+    let right = format!("a pool that the listeners reach, or an {family} listener {url} in VIADUCT_LISTEN");
+    Err(ConfigError::new("VIADUCT_BACKENDS", as_set(backend, transport), wrong, &right))
+}
+
 /// No backend may be Viaduct itself: each request would go round until its hops are used up. Over which transport makes no
 /// difference: where one listener is, so is Viaduct.
-fn no_loop(snapshot: &Snapshot) -> Result<(), ConfigError> {
-    let is_ours = |backend: &Backend| {
-        snapshot.listeners().iter().any(|listener| {
-            let advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port).parse().ok();
-            listener.address == backend.address || advertised == Some(backend.address)
-        })
-    };
-    match snapshot.pool().backends().iter().enumerate().find(|(_, backend)| is_ours(backend)) {
-        None => Ok(()),
-        Some((index, backend)) => Err(ConfigError::new(
-            "VIADUCT_BACKENDS",
-            as_set(backend, snapshot.backend_transport(BackendIndex(index as u16))),
-            "it is a listener of Viaduct's own",
-            "the addresses of the proxies behind it",
-        )),
+pub(super) fn is_no_loop(listeners: &[Listener], backend: &Backend, transport: Transport) -> Result<(), ConfigError> {
+    let is_ours = listeners.iter().any(|listener| {
+        let advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port).parse().ok();
+        listener.address == backend.address || advertised == Some(backend.address)
+    });
+    if !is_ours {
+        return Ok(());
     }
+    let (wrong, right) = ("it is a listener of Viaduct's own", "the addresses of the proxies behind it");
+    Err(ConfigError::new("VIADUCT_BACKENDS", as_set(backend, transport), wrong, right))
 }
 
 fn as_set(backend: &Backend, transport: Transport) -> String {

@@ -30,7 +30,7 @@ fn a_thousand_connections_send_at_once_over_small_rings() {
             for client in &mut clients {
                 client.write_all(&bytes).unwrap();
             }
-            let sum = (0..=round).map(|round| 1500 + round).sum();
+            let sum: usize = (0..=round).map(|round| 1500 + round).sum();
             let ids: Vec<_> = bench.log.accepted.iter().map(|accepted| accepted.connection).collect();
             bench.run_until(|log| ids.iter().all(|id| log.bytes_of(*id).len() == sum));
             bench.settle();

@@ -19,6 +19,17 @@ pub enum Word {
     Disabled,
 }
 
+impl Word {
+    /// As a word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Word::Enabled => "enabled",
+            Word::Draining => "draining",
+            Word::Disabled => "disabled",
+        }
+    }
+}
+
 /// How well a member is, as far as is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
@@ -31,8 +42,19 @@ pub enum Health {
     Dead,
 }
 
+impl Health {
+    /// As a word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Health::Alive => "alive",
+            Health::Overloaded => "overloaded",
+            Health::Dead => "dead",
+        }
+    }
+}
+
 /// One member.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// As its list names it.
     pub spec: MemberSpec,

@@ -59,6 +59,11 @@ impl Exchange {
         self.bell.notified().await;
     }
 
+    /// The table as it stands, for whoever is not in a hurry.
+    pub fn current(&self) -> Arc<Names> {
+        self.table.load_full()
+    }
+
     /// Puts a table into the place of the old one, which it gives back: keep it until nobody else holds it, so that no
     /// shard has to free it.
     pub fn publish(&self, names: Arc<Names>) -> Arc<Names> {
