@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# The admin listener of the real program, by a tool that knows nothing of it: schemathesis holds the API to its description.
+#
+# A check whose tool is missing is skipped, or fails where VIADUCT_TEST_PEERS=required. VIADUCT_BINARY is the program to run
+# (target/release/viaduct). All traffic is on 127.5.0.0/24 and 127.0.0.1:9202. Leaves nothing
+# behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+binary=$(realpath -m "${VIADUCT_BINARY:-target/release/viaduct}")
+admin=127.0.0.1:9202
+token=0123456789abcdef0123456789abcdef
+
+main() {
+  trap cleanup EXIT
+  scratch=$(mktemp -d /tmp/viaduct-admin.XXXXXX)
+  check "the API is what its description says" described schemathesis curl "$binary"
+  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  ((failed == 0))
+}
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+# schemathesis makes up bodies and headers, but is told which backends there are: names that it makes up are none. What is well-formed
+# and makes no sense is 422, and no description tells it from what does. A backend that was removed is shown while it leaves, so
+# that it is there after its removal is right.
+described() {
+  start_viaduct
+  cat >"$scratch/schemathesis.toml" <<'END'
+[parameters]
+name = "kam-1"
+source = "192.0.2.1:5060"
+local = "192.0.2.2"
+listener = 0
+
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
+
+[checks.use_after_free]
+enabled = false
+
+[[operations]]
+include-name = "DELETE /api/backends/{name}"
+parameters = { name = "kam-2" }
+END
+  schemathesis --config-file "$scratch/schemathesis.toml" run "http://$admin/api/openapi.json" --checks all --max-examples 40 \
+    --seed 1 --header "Authorization: Bearer $token"
+  curl --silent --fail "http://$admin/livez"
+}
+
+start_viaduct() {
+  VIADUCT_LISTEN=udp://127.5.0.1:7501 VIADUCT_ADMIN_LISTEN=$admin VIADUCT_ADMIN_TOKEN=$token VIADUCT_SECRET=0123456789abcdef \
+    VIADUCT_BACKENDS=kam-1=udp://127.5.0.2:5060,kam-2=udp://127.5.0.3:5060,kam-3=udp://127.5.0.4:5060 VIADUCT_LOG=error start "$binary"
+  eventually curl --silent --fail "http://$admin/readyz"
+}
+
+# --- the frame --------------------------------------------------------------------------------------------------------
+
+scratch=
+passed=0
+failed=0
+skipped=0
+
+# Runs a function in a shell of its own, where any command that fails ends it, if the tools named after it are there.
+check() {
+  local name=$1 function=$2 tool code=0
+  shift 2
+  for tool; do
+    command -v "$tool" >/dev/null || [[ -f $tool ]] || { without "$name" "$tool"; return; }
+  done
+  set +e
+  (set -e; "$function") >"$scratch/output" 2>&1
+  code=$?
+  set -e
+  stop_started
+  if ((code == 0)); then
+    echo "ok: $name"
+    passed=$((passed + 1))
+  else
+    echo "FAILED: $name"
+    sed 's/^/    /' "$scratch/output"
+    failed=$((failed + 1))
+  fi
+}
+
+without() {
+  if [[ ${VIADUCT_TEST_PEERS:-} == required ]]; then
+    echo "FAILED: $1: $2 is missing, and VIADUCT_TEST_PEERS=required"
+    failed=$((failed + 1))
+  else
+    echo "SKIPPED: $1: $2 is missing"
+    skipped=$((skipped + 1))
+  fi
+}
+
+start() {
+  "$@" >>"$scratch/started" 2>&1 &
+  echo $! >>"$scratch/pids"
+}
+
+stop_started() {
+  [[ -f $scratch/pids ]] || return 0
+  xargs -r kill <"$scratch/pids" 2>/dev/null || true
+  local pid
+  while read -r pid; do
+    eventually test ! -d "/proc/$pid" || kill -KILL "$pid" 2>/dev/null || true
+  done <"$scratch/pids"
+  rm -f "$scratch/pids"
+}
+
+eventually() {
+  local attempt
+  for ((attempt = 0; attempt < 100; attempt++)); do
+    "$@" && return
+    sleep 0.1
+  done
+  return 1
+}
+
+cleanup() {
+  if [[ -n $scratch ]]; then
+    stop_started
+    rm -rf "$scratch"
+  fi
+}
+
+main "$@"
