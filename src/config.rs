@@ -13,12 +13,14 @@
 //! | [`layers`] | the settings of TLS, WebSocket and the PROXY protocol |
 //! | [`per_network`] | the grammar of the limit on connections of one source network |
 //! | `words` | what single words and numbers may be, where a type does not say |
+//! | [`ctl`] | what `viaduct ctl` can be told |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
 //!
 //! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
 //! rule for which wins; lists are short enough for one line each.
 
 pub mod admin;
+pub mod ctl;
 pub mod error;
 pub mod layers;
 pub mod log;
@@ -45,6 +47,7 @@ use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
 use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use admin::AdminSettings;
+use ctl::CtlSettings;
 use error::ConfigError;
 use layers::LayerSettings;
 use log::LogFormat;
@@ -78,6 +81,8 @@ const AFTER_HELP: &str = "Run it in front of two proxies:\n  \
 pub enum Command {
     /// Check the settings and the kernel, print what is in effect, and end.
     Check,
+    /// Ask a running Viaduct, or change its pool. Exit code 1 if it refuses, 3 if it does not answer
+    Ctl(CtlSettings),
     /// Carry real calls on loopback between built-in agents, and show what happens. Needs no settings: listener, backends
     /// and secret are the demo's own. Exit code 1 if a call failed
     Demo(DemoSettings),

@@ -17,6 +17,7 @@
 //! | [`control`] | what changes while running, and who asks? | `explain`, `metrics`, `proxy`, `balance`, `sip` |
 //! | [`run`] | how does it all start and end? | everything above |
 //! | [`check`] | will these settings work? | everything above |
+//! | [`ctl`] | how do I ask and change one that runs? | `config`, `control` |
 //! | [`demo`] | what does it look like at work? | everything above |
 //!
 //! `tests/architecture.rs` holds these arrows.
@@ -25,6 +26,7 @@ pub mod balance;
 pub mod check;
 pub mod config;
 pub mod control;
+pub mod ctl;
 pub mod demo;
 pub mod explain;
 pub mod frame;

@@ -1,6 +1,6 @@
 //! Arguments and environment become settings; settings run; how that ends becomes an exit code.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -12,7 +12,7 @@ use viaduct::config::{Command, Settings};
 use viaduct::control::admin::log::LogFilter;
 use viaduct::demo::held_log::HeldLog;
 use viaduct::run::RunError;
-use viaduct::{check, demo, run};
+use viaduct::{check, ctl, demo, run};
 
 fn main() -> ExitCode {
     let line = match error::parse(std::env::args_os()) {
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match line.command {
         None => run::run(&line.settings, log).map(|()| true),
         Some(Command::Check) => check::check(&line.settings).map(|text| print!("{text}")).map(|()| true),
+        Some(Command::Ctl(asked)) => return tell(ctl::ctl(&line.settings, &asked, std::io::stdin().lock())),
         Some(Command::Explain(asked)) => {
             let told = run::explain::explain(&line.settings, &asked, std::io::stdin().lock());
             told.map(|text| print!("{text}")).map(|()| true).map_err(RunError::Setting)
@@ -94,6 +95,20 @@ fn changed_by(
         let filter = EnvFilter::try_new(log::filter(text)?).map_err(|error| error.to_string())?;
         reload(filter).map_err(|error| error.to_string())
     })
+}
+
+fn tell(told: Result<String, ctl::CtlError>) -> ExitCode {
+    match told {
+        Ok(text) => {
+            // Whoever reads may have read enough, as `head` does.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("viaduct: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
 }
 
 fn fail(error: &RunError) -> ExitCode {

@@ -1,5 +1,6 @@
 //! The admin listener of the real program: what it shows, what it changes and for whom, and what it refuses.
 
+mod ctl;
 mod viaduct;
 
 use serde_json::{Value, json};

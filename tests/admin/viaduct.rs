@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -100,6 +100,19 @@ impl Viaduct {
         let share = |backend: &Value| (backend["share"].as_f64().unwrap() * 10.0).round() / 10.0;
         let backends = pool["backends"].as_array().unwrap().iter();
         backends.map(|backend| (backend["name"].as_str().unwrap().to_owned(), share(backend))).collect()
+    }
+
+    /// What `viaduct ctl` says.
+    pub fn ctl(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
+        command.arg("ctl").args(arguments).env("VIADUCT_ADMIN_URL", format!("http://{}", self.admin));
+        if let Some(token) = self.token {
+            command.env("VIADUCT_ADMIN_TOKEN", token);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
     }
 }
 
