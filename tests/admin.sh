@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The admin listener of the real program, by a tool that knows nothing of it: schemathesis holds the API to its description.
+# The admin listener of the real program, by tools that know nothing of it: schemathesis holds the API to its description, and a
+# headless Chromium reads the status page and drains a backend there.
 #
 # A check whose tool is missing is skipped, or fails where VIADUCT_TEST_PEERS=required. VIADUCT_BINARY is the program to run
-# (target/release/viaduct). All traffic is on 127.5.0.0/24 and 127.0.0.1:9202. Leaves nothing
-# behind.
+# (target/release/viaduct), VIADUCT_PICTURE where the picture of the status page is put, if anywhere. All traffic is on 127.5.0.0/24 and
+# 127.0.0.1:9202. Leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,7 @@ main() {
   trap cleanup EXIT
   scratch=$(mktemp -d /tmp/viaduct-admin.XXXXXX)
   check "the API is what its description says" described schemathesis curl "$binary"
+  check "the status page shows the pool and drains a backend" page node chromium curl "$binary" tests/peers/webrtc/node_modules/playwright-core/package.json
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
   ((failed == 0))
 }
@@ -46,6 +48,14 @@ END
   schemathesis --config-file "$scratch/schemathesis.toml" run "http://$admin/api/openapi.json" --checks all --max-examples 40 \
     --seed 1 --header "Authorization: Bearer $token"
   curl --silent --fail "http://$admin/livez"
+}
+
+# The demo has calls under way, so there is something to see.
+page() {
+  VIADUCT_ADMIN_LISTEN=$admin VIADUCT_ADMIN_TOKEN=$token VIADUCT_SHARDS=2 start "$binary" demo --calls-per-second 100
+  eventually curl --silent --fail "http://$admin/readyz"
+  node tests/admin/page.mjs "http://$admin/" "$token" bravo "$scratch/status.png"
+  [[ -z ${VIADUCT_PICTURE:-} ]] || cp "$scratch/status.png" "$VIADUCT_PICTURE"
 }
 
 start_viaduct() {

@@ -6,6 +6,7 @@
 //! | [`guard`] | who may change anything |
 //! | `backends`, `status` | what is shown |
 //! | `changes`, `preview`, `explaining`, [`log`] | what an administrator does |
+//! | `page` | the status page |
 //! | [`openapi`] | the description of the API |
 //! | [`body`], [`problem`] | bodies within limits, and what is wrong with them |
 //! | `listener` | connections, within limits |
@@ -22,6 +23,7 @@ pub mod guard;
 mod listener;
 pub mod log;
 pub mod openapi;
+mod page;
 mod preview;
 pub mod problem;
 mod status;
@@ -86,7 +88,10 @@ pub async fn serve(
 
 fn router(admin: Arc<Admin>, api: Arc<Api>) -> Router {
     let limits = Arc::new(Limits { room: Semaphore::new(REQUESTS_MAX), cells: api.cells.clone() });
-    let limited = api::router(api).layer(from_fn_with_state(limits, within_limits));
+    let limited = Router::new()
+        .route("/", get(page::show))
+        .merge(api::router(api))
+        .layer(from_fn_with_state(limits, within_limits));
     // What orchestrators and Prometheus ask for is cheap, and must be answered however many ask for more.
     let always = Router::new()
         .route("/metrics", get(metrics))
