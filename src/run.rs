@@ -32,6 +32,7 @@ use crate::control::admin::api::Api;
 use crate::control::admin::guard::Guard;
 use crate::control::admin::log::LogFilter;
 use crate::control::admin::problem::Problem;
+use crate::control::admin::rates::Rates;
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
 use crate::control::outlier::watcher::Watcher;
@@ -283,6 +284,7 @@ impl Viaduct {
             pool,
             shards: self.cells().cloned().collect(),
             pool_cells: self.pool.clone(),
+            rates: Rates::default(),
             cells: self.admin_cells.clone(),
             guard,
             admit: Arc::new(admit),

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`api`] | what the API works with, and its routes |
 //! | [`guard`] | who may change anything |
-//! | `backends`, `status` | what is shown |
+//! | `backends`, `status`, [`rates`] | what is shown |
 //! | `changes`, `preview`, `explaining`, [`log`] | what an administrator does |
 //! | `page` | the status page |
 //! | [`openapi`] | the description of the API |
@@ -26,6 +26,7 @@ pub mod openapi;
 mod page;
 mod preview;
 pub mod problem;
+pub mod rates;
 mod status;
 
 use std::sync::Arc;
@@ -83,7 +84,10 @@ pub async fn serve(
     stop: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let cells = api.cells.clone();
-    listener::serve(listener, router(admin, api), cells, stop).await
+    tokio::select! {
+        served = listener::serve(listener, router(admin, api.clone()), cells, stop) => served,
+        () = rates::note_each_second(&api) => Ok(()),
+    }
 }
 
 fn router(admin: Arc<Admin>, api: Arc<Api>) -> Router {

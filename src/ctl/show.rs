@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::table::{Column, table};
 
-const POOL: [Column; 12] = [
+const POOL: [Column; 13] = [
     ("name", false),
     ("address", false),
     ("standing", false),
@@ -16,6 +16,7 @@ const POOL: [Column; 12] = [
     ("effective", true),
     ("share", true),
     ("requests", true),
+    ("req/s", true),
     ("5xx", true),
     ("p50 ms", true),
     ("p99 ms", true),
@@ -66,6 +67,7 @@ fn row(backend: &Value, bounds: &[f64]) -> Vec<String> {
         backend["weight_effective"].as_f64().map_or("-".to_owned(), |weight| format!("{weight:.2}")),
         backend["share"].as_f64().map_or("-".to_owned(), percent),
         word(&backend["requests"]),
+        backend["requests_per_s"].as_f64().map_or("-".to_owned(), |rate| format!("{rate:.1}")),
         word(&backend["responses"]["5xx"]),
         ms(p50),
         ms(p99),
@@ -192,13 +194,13 @@ mod tests {
         let times = json!([{"phase": "first", "counts": [0, 4, 0]}, {"phase": "final", "counts": [9, 9, 9]}]);
         let pool = json!({"bounds_ms": [1.0, 3.0], "is_panic": false, "backends": [
             {"name": "a", "address": "10.0.0.1:5060", "transport": "udp", "standing": "up", "why": "it is in use", "share": 0.25,
-             "response_times": times},
+             "requests_per_s": 7.25, "response_times": times},
             {"name": "b", "why": "it was removed", "leaving_s": 12.3}]});
         let text = self::pool(&pool);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(
             lines[1],
-            ["a", "udp://10.0.0.1:5060", "up", "-", "-", "-", "-", "25.0", "%", "-", "-", "2.0", "3.0"]
+            ["a", "udp://10.0.0.1:5060", "up", "-", "-", "-", "-", "25.0", "%", "-", "7.2", "-", "2.0", "3.0"]
         );
         assert_eq!(text.lines().last().unwrap(), "b: it was removed, for 12 s more");
     }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::Semaphore;
 
+use crate::balance::backend::BackendSlot;
 use crate::control::pool::MemberSpec;
 use crate::control::steward::PoolHandle;
 use crate::metrics::admin::{Action, ActionOutcome, AdminCells};
@@ -23,6 +24,7 @@ use crate::proxy::names::exchange::Exchange;
 use super::guard::Guard;
 use super::log::{self, LogFilter};
 use super::problem::Problem;
+use super::rates::Rates;
 use super::{backends, changes, explaining, openapi, preview, status};
 
 /// What a list of backends is read for.
@@ -48,6 +50,8 @@ pub struct Api {
     pub shards: Vec<Arc<ShardCells>>,
     /// What is counted of the pool.
     pub pool_cells: Arc<PoolCells>,
+    /// What the backends were sent in the last seconds.
+    pub rates: Rates,
     /// What is counted of the API itself.
     pub cells: Arc<AdminCells>,
     /// Who may change anything.
@@ -64,6 +68,13 @@ pub struct Api {
     pub started: (Instant, SystemTime),
     /// Whoever holds it makes a table to look at; one does at a time.
     pub previews: Semaphore,
+}
+
+impl Api {
+    /// How many requests the backend in a slot was sent since the start.
+    pub(super) fn requests(&self, slot: BackendSlot) -> u64 {
+        self.shards.iter().map(|cells| cells.backends().request_count(slot)).sum()
+    }
 }
 
 impl fmt::Debug for Api {

@@ -52,6 +52,8 @@ pub(super) struct BackendDocument {
     weight_effective: f64,
     share: f64,
     requests: u64,
+    /// Over the last five seconds.
+    requests_per_s: f64,
     responses: BTreeMap<&'static str, u64>,
     probes: BTreeMap<&'static str, u64>,
     ejections: u64,
@@ -112,6 +114,7 @@ fn document(api: &Api, state: &PoolState, member: &Member) -> BackendDocument {
     };
     let left = |until: Instant| until.saturating_duration_since(now).as_secs_f64();
     let responses = CLASSES.into_iter().enumerate();
+    let requests = api.requests(slot);
     let standing = part.map_or(member.standing(), |part| part.standing);
     BackendDocument {
         name: backend.name.clone(),
@@ -129,7 +132,8 @@ fn document(api: &Api, state: &PoolState, member: &Member) -> BackendDocument {
         weight_listed: backend.weight.value(),
         weight_effective: part.map_or(0.0, |part| part.weight),
         share: index.map_or(0.0, |index| roster.share(index)),
-        requests: total(&|cells| cells.request_count(slot)),
+        requests,
+        requests_per_s: api.rates.requests_per_s(slot, requests, now),
         responses: responses.map(|(at, class)| (class, total(&|cells| cells.response_count(slot, at)))).collect(),
         probes: ProbeOutcome::ALL.map(|outcome| (outcome.label(), api.pool_cells.probe_count(slot, outcome))).into(),
         ejections: api.pool_cells.ejection_count(slot),
