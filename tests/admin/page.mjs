@@ -41,7 +41,11 @@ try {
   await until(operator, 'messages come in', () => document.querySelector('#rates dd').textContent.match(/^[1-9]/) !== null);
   // The lines of the last minute have some seconds to show.
   await operator.waitForTimeout(15_000);
+  const { backends } = await operator.evaluate(() => fetch('/api/pool').then((answer) => answer.json()));
+  const rates = backends.map(({ requests_per_s }) => requests_per_s);
+  assert(rates.some((rate) => rate > 10) && rates.every((rate) => rate < 1_000), `rates of ${rates}`);
   await operator.evaluate(() => document.activeElement.blur());
+  await operator.mouse.move(0, 0);
   await operator.screenshot({ path: picture, fullPage: true });
   await operator.getByRole('button', { name: `Undrain ${backend}`, exact: true }).click();
   await until(operator, `${backend} is up again`, (name) => document.querySelector(`[data-key="${name}"] .standing`).textContent === 'up');
@@ -67,5 +71,7 @@ function visible(page, word) {
 }
 
 async function until(page, what, holds) {
-  await page.waitForFunction(holds, backend, { timeout: LIMIT_MS }).catch(() => assert.fail(`in vain: ${what}`));
+  await page.waitForFunction(holds, backend, { timeout: LIMIT_MS }).catch(async () => {
+    assert.fail(`in vain: ${what}, where the page says: ${await page.locator('body').innerText()}`);
+  });
 }
