@@ -35,7 +35,7 @@ pub(super) fn pool(pool: &Value) -> String {
         text.push_str("no backend can take calls, so they go to all (VIADUCT_PANIC)\n");
     }
     for backend in backends.iter().filter(|backend| backend["why"] != "it is in use") {
-        let left = ["aside_s", "leaving_s"].iter().find_map(|key| backend[*key].as_f64());
+        let left = ["held_back_s", "leaving_s"].iter().find_map(|key| backend[*key].as_f64());
         let left = left.map_or(String::new(), |left| format!(", for {left:.0} s more"));
         let _ = writeln!(text, "{}: {}{left}", word(&backend["name"]), word(&backend["why"]));
     }

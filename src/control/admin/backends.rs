@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::balance::backend::BackendId;
-use crate::balance::standing::Standing;
+use crate::balance::standing::Hold;
 use crate::control::pool::member::Member;
 use crate::control::steward::PoolState;
 use crate::metrics::latency::{BOUNDS_US, Total};
@@ -42,8 +42,10 @@ pub(super) struct BackendDocument {
     word: &'static str,
     health: &'static str,
     last_probe: Option<LastProbe>,
-    /// For how long it gets no new calls, because it stood out beside the others.
-    aside_s: Option<f64>,
+    /// Why it gets no new calls though it is up.
+    held_back: Option<&'static str>,
+    /// For how long, where that is known.
+    held_back_s: Option<f64>,
     /// How long it keeps the calls that it has, where it was removed.
     leaving_s: Option<f64>,
     weight: u16,
@@ -114,7 +116,7 @@ fn document(api: &Api, state: &PoolState, member: &Member) -> BackendDocument {
     };
     let left = |until: Instant| until.saturating_duration_since(now).as_secs_f64();
     let responses = CLASSES.into_iter().enumerate();
-    let requests = api.requests(slot);
+    let (requests, hold) = (api.requests(slot), member.hold(now));
     let standing = part.map_or(member.standing(), |part| part.standing);
     BackendDocument {
         name: backend.name.clone(),
@@ -122,11 +124,12 @@ fn document(api: &Api, state: &PoolState, member: &Member) -> BackendDocument {
         transport: member.spec.transport.label(),
         source: member.source.to_string(),
         standing: standing.label(),
-        why: why(member, standing, now),
+        why: hold.map_or(member.why(), because),
         word: member.word.label(),
         health: member.health.label(),
         last_probe: api.pool_cells.last_probe(slot).map(last_probe),
-        aside_s: member.aside_until.map(left).filter(|left| *left > 0.0),
+        held_back: hold.map(Hold::label),
+        held_back_s: hold.and_then(|hold| until(member, hold)).map(left),
         leaving_s: member.leaving.map(left),
         weight: member.weight().value(),
         weight_listed: backend.weight.value(),
@@ -141,12 +144,19 @@ fn document(api: &Api, state: &PoolState, member: &Member) -> BackendDocument {
     }
 }
 
-fn why(member: &Member, standing: Standing, now: Instant) -> &'static str {
-    let is_aside = member.aside_until.is_some_and(|until| now < until);
-    match standing {
-        Standing::Up if is_aside => "it stood out, and gets no new calls for a while",
-        Standing::Up if member.health == crate::control::pool::member::Health::Overloaded => "it takes no new calls",
-        _ => member.why(),
+fn because(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Overloaded => "it takes no new calls",
+        Hold::RetryAfter => "it asked for a rest by Retry-After",
+        Hold::Outlier => "it stood out, and gets no new calls for a while",
+    }
+}
+
+fn until(member: &Member, hold: Hold) -> Option<Instant> {
+    match hold {
+        Hold::Overloaded => None,
+        Hold::RetryAfter => member.rests_until,
+        Hold::Outlier => member.aside_until,
     }
 }
 
