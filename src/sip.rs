@@ -8,6 +8,7 @@
 //! | [`start_line`] | §7.1, §7.2: request line, status line |
 //! | [`header`] | §7.3.3, §20: the names that are noted, their compact forms, and the small values (CSeq, tags, numbers) |
 //! | [`via`] | §20.42, §18.2, RFC 3581: Via values, `received` and `rport` |
+//! | [`overload`] | RFC 7339: what peers say of their load in a Via of ours |
 //! | [`uri`] | §19.1: the parts of a URI that routing reads |
 //! | [`route`] | §20.34: Route values, one by one, wherever commas and lines divide them |
 //! | [`draft`] | the outgoing message as pieces of the incoming one and of a little text of our own |
@@ -21,6 +22,7 @@
 pub mod draft;
 pub mod extent;
 pub mod header;
+pub mod overload;
 pub mod reply;
 pub mod route;
 pub mod scan;

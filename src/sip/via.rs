@@ -31,6 +31,8 @@ pub struct Via {
     pub own: Option<Span>,
     /// Our stamp of time: see [`TIME_PARAMETER`].
     pub own_time: Option<Span>,
+    /// The value of `oc`, where it has one: see [`LossReport`](super::overload::LossReport).
+    pub oc: Option<Span>,
 }
 
 /// The via-extension that carries the return path in a Via that Viaduct wrote (§20.42 allows extensions).
@@ -68,6 +70,7 @@ impl Via {
             rport: None,
             own: None,
             own_time: None,
+            oc: None,
         };
         via.parse_parameters(message, &mut cursor)?;
         Some(via)
@@ -106,6 +109,10 @@ impl Via {
             Name::Rport => once(&mut self.rport, Some(parameter)),
             Name::Own => once(&mut self.own, unless_empty(value)),
             Name::OwnTime => once(&mut self.own_time, unless_empty(value)),
+            Name::Load => {
+                self.oc = self.oc.or(unless_empty(value));
+                Some(())
+            }
             Name::Other => Some(()),
         }
     }
@@ -177,6 +184,7 @@ enum Name {
     Rport,
     Own,
     OwnTime,
+    Load,
     Other,
 }
 
@@ -204,6 +212,7 @@ impl Name {
             name if name.eq_ignore_ascii_case(b"received") => Name::Received,
             name if name.eq_ignore_ascii_case(OWN_PARAMETER.as_bytes()) => Name::Own,
             name if name.eq_ignore_ascii_case(TIME_PARAMETER.as_bytes()) => Name::OwnTime,
+            name if name.eq_ignore_ascii_case(b"oc") => Name::Load,
             _ => Name::Other,
         }
     }
