@@ -384,6 +384,7 @@ impl Settings {
             on_lost_pin: self.lost_pin,
             hash: self.hash.clone(),
             udp_request_bytes_max: self.udp_request_bytes_max,
+            overload: self.overload.policy(),
         }
     }
 

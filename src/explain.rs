@@ -16,11 +16,11 @@ mod words;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex};
+use crate::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex, Side};
 use crate::proxy::latency::Instance;
 use crate::proxy::names::Names;
 use crate::proxy::snapshot::{Listener, Snapshot};
-use crate::proxy::verdict::Verdict;
+use crate::proxy::verdict::{Decision, MessageKind, Verdict};
 use crate::proxy::{self, Scratch, View};
 
 use page::{Explanation, Page};
@@ -82,7 +82,16 @@ pub fn explain(snapshot: &Snapshot, names: &Names, asked: &Asked, message: &[u8]
         Verdict::Absorb(_) | Verdict::Drop(_) => None,
     };
     sent.truncate(len.unwrap_or(0));
-    Ok(Page { snapshot, inbound: &inbound, decision: &decision, sent: &sent }.explanation())
+    let retry_after_s = retry_after_s(&decision, &scratch, &message);
+    Ok(Page { snapshot, inbound: &inbound, decision: &decision, sent: &sent, retry_after_s }.explanation())
+}
+
+/// For how many seconds a backend wants no new calls, where that is what the message says.
+fn retry_after_s(decision: &Decision, scratch: &Scratch, message: &[u8]) -> Option<u32> {
+    let is_forwarded = matches!(decision.verdict, Verdict::Forward { .. });
+    let is_a_backends = decision.side == Side::Backend && decision.kind == MessageKind::Response(503);
+    let seconds = if is_a_backends && is_forwarded { scratch.retry_after_s(message)? } else { return None };
+    Some(seconds).filter(|seconds| *seconds > 0)
 }
 
 /// The message. Text with the line ends of an editor gets those of SIP.

@@ -23,6 +23,7 @@
 //! | [`probe`] | questions of our own to backends, whether they are alive |
 //! | [`hash_key`] | what of a request is hashed |
 //! | [`latency`] | how long backends take, by a stamp of time in our Via |
+//! | [`shedding`] | which requests are refused since their backend has asked for fewer |
 //! | [`trace`] | how a request's target was found |
 //! | `request` | the way of a request through the steps below, and our own answers |
 //! | `validate` | §16.3: may it be forwarded? |
@@ -42,6 +43,7 @@ pub mod latency;
 pub mod names;
 pub mod probe;
 pub mod publication;
+pub mod shedding;
 pub mod snapshot;
 pub mod token;
 pub mod trace;
@@ -140,8 +142,8 @@ fn decide_for(
             Decision::new(MessageKind::Request(method), side, verdict)
         }
         StartLine::Response { status } => {
-            let (verdict, sample) = response::decide(snapshot, inbound, side, head, status, draft);
-            let decision = Decision { sample, ..Decision::new(MessageKind::Response(status), side, verdict) };
+            let (verdict, sample, load) = response::decide(snapshot, inbound, side, head, status, draft);
+            let decision = Decision { sample, load, ..Decision::new(MessageKind::Response(status), side, verdict) };
             match verdict {
                 Verdict::Drop(DropReason::ResponseExhausted) => own_answer(snapshot, inbound, status, head, decision),
                 _ => decision,

@@ -27,6 +27,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::balance::backend::BackendIndex;
 use crate::config::error::ConfigError;
+use crate::config::overload::OverloadSettings;
 use crate::config::{PinCores, SecretSetting, Settings, Switch};
 use crate::control::admin::api::Api;
 use crate::control::admin::guard::Guard;
@@ -306,8 +307,10 @@ impl Viaduct {
     /// Who heeds what backends say of their load, if anybody is to.
     pub fn monitor(&self, settings: &Settings, pool: PoolHandle) -> Option<Monitor> {
         let (shards, cells) = (self.cells().cloned().collect(), self.pool.clone());
-        let policy = plan::rest_policy(settings);
-        (settings.overload.retry_after == Switch::On).then(|| Monitor::new(policy, pool, shards, cells))
+        let OverloadSettings { retry_after, overload_control, .. } = &settings.overload;
+        let rests = (*retry_after == Switch::On).then(|| plan::rest_policy(settings));
+        let is_needed = rests.is_some() || *overload_control == Switch::On;
+        is_needed.then(|| Monitor::new(rests, pool, shards, cells))
     }
 
     /// Who asks the backends whether they are alive, if anybody is to.

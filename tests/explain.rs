@@ -147,6 +147,26 @@ fn a_response_is_explained_by_our_via() {
 }
 
 #[test]
+fn what_a_backend_says_of_its_load_is_told() {
+    let on = [("VIADUCT_OVERLOAD_CONTROL", "on")];
+    let page = told("127.0.0.1:5070", &on, &request("INVITE", "sip:bob@b.example", ""));
+    let sent = &page[page.find("\nINVITE").unwrap() + 1..];
+    let headers = &sent[sent.find('\n').unwrap() + 1..];
+    let said = headers.replacen(";oc;", ";oc=20;oc-validity=700;oc-seq=1.5;", 1);
+    let response = format!("SIP/2.0 503 Service Unavailable\nRetry-After: 300 (later)\n{said}");
+    assert_says(
+        &told("127.0.0.11:5060", &on, &response),
+        &[
+            "load       the backend wants no new calls for 60 s (Retry-After)",
+            "load       the backend wants 20 % fewer requests that begin something, for 700 ms (RFC 7339)",
+        ],
+    );
+    let off = [("VIADUCT_RETRY_AFTER", "off")];
+    assert!(!told("127.0.0.11:5060", &off, &response).contains("\nload "));
+    assert!(!told("127.0.0.13:5060", &on, &response).contains("\nload "), "it is no backend");
+}
+
+#[test]
 fn answers_drops_and_absorptions_are_told_with_their_reasons() {
     let no_hops = request("INVITE", "sip:b@b", "").replace("Forwards: 70", "Forwards: 0");
     assert_says(&told("127.0.0.1:5070", &[], &no_hops), &["verdict    answered \"483 Too Many Hops", "\nSIP/2.0 483 "]);

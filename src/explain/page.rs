@@ -7,6 +7,7 @@ use crate::proxy::inbound::{Inbound, ListenerIndex, Side};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::trace::{Reason, Trace};
 use crate::proxy::verdict::{Decision, MessageKind, NextHop, Verdict};
+use crate::sip::overload::LossReport;
 
 use super::changes::Changes;
 use super::words;
@@ -25,6 +26,8 @@ pub struct Page<'a> {
     pub decision: &'a Decision,
     /// The message that would be sent; empty where none would.
     pub sent: &'a [u8],
+    /// For how many seconds a backend wants no new calls, where the message says so.
+    pub retry_after_s: Option<u32>,
 }
 
 /// What is said of a message.
@@ -65,6 +68,7 @@ impl Page<'_> {
         } else if let Some(rejected) = self.decision.rejected {
             lines.line("token", words::rejected(rejected));
         }
+        self.load(&mut lines);
         self.verdict(&mut lines);
         if self.is_too_long() {
             lines.line("sent", "nothing, because with what is added it is longer than any datagram");
@@ -151,6 +155,22 @@ impl Page<'_> {
         if let Some(Reason::Hash(hashed)) = trace.reason {
             let owner = self.snapshot.table().owner(hashed.hash).map_or("nobody", |index| self.name(index));
             lines.line("key", format!("{}: hash {:016x}, owned by {owner}", words::hashed(hashed.by), hashed.hash));
+        }
+    }
+
+    /// What a backend says of its load, and what comes of what it has said.
+    fn load(&self, lines: &mut Lines) {
+        if let Some(seconds) = self.retry_after_s {
+            lines.line("load", format!("the backend wants no new calls for {seconds} s (Retry-After)"));
+        }
+        if let Some(LossReport { percent, validity_ms, .. }) = self.decision.load {
+            let wanted = format!("{percent} % fewer requests that begin something");
+            lines.line("load", format!("the backend wants {wanted}, for {validity_ms} ms (RFC 7339)"));
+        }
+        if let Some(index) = self.decision.shed {
+            let percent = self.snapshot.shedding().percent(self.snapshot.slot(index));
+            let wants = format!("backend {} wants {percent} % fewer such requests (RFC 7339)", self.name(index));
+            lines.line("load", format!("{wants}, and this is one of those that it is not sent"));
         }
     }
 

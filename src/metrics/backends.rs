@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use crate::balance::backend::BackendSlot;
 use crate::balance::pool::MAX_BACKENDS;
 use crate::proxy::latency::{MethodClass, Phase, Sample};
+use crate::sip::overload::{LossReport, MAX_VALIDITY_MS};
 
 use super::cells::{Cell, bump, value};
 use super::latency::{LatencyCells, Total};
@@ -37,7 +38,22 @@ struct Counts {
     latency: LatencyCells,
     retry_afters: Cell,
     retry_after_s: Cell,
+    loss: LossCells,
+    shed: Cell,
 }
+
+/// The last report of a backend's that was not overtaken.
+#[derive(Debug, Default)]
+struct LossCells {
+    reports: Cell,
+    /// The sequence, and below it the percentage: one number, so that nobody reads one of one report and one of another.
+    said: Cell,
+    validity_ms: Cell,
+    heard_us: Cell,
+}
+
+/// How many bits of what was said are the percentage.
+const PERCENT_BITS: u32 = 7;
 
 impl BackendCells {
     /// Cells with room for that many slots, all zero.
@@ -103,6 +119,49 @@ impl BackendCells {
             counts.retry_afters.add(1);
             self.load_news.ring();
         }
+    }
+
+    /// Notes what a backend says of its load, unless it was overtaken by what it has said since. Where its clock was set back, it is
+    /// believed again when nothing that it said before can hold any more.
+    pub(super) fn loss(&self, backend: BackendSlot, report: &LossReport, now_us: u64) {
+        let Some(LossCells { reports, said, validity_ms, heard_us }) = self.of(backend).map(|counts| &counts.loss)
+        else {
+            return;
+        };
+        let is_old = now_us.saturating_sub(heard_us.get()) > u64::from(MAX_VALIDITY_MS) * 1_000;
+        if report.sequence < said.get() >> PERCENT_BITS && !is_old {
+            return;
+        }
+        validity_ms.set(report.validity_ms.into());
+        said.set(report.sequence << PERCENT_BITS | u64::from(report.percent));
+        heard_us.set(now_us);
+        reports.add(1);
+        self.load_news.ring();
+    }
+
+    /// Counts a request that was refused, since its backend has asked for fewer.
+    pub(super) fn shed(&self, backend: BackendSlot) {
+        if let Some(counts) = self.of(backend) {
+            counts.shed.add(1);
+        }
+    }
+
+    /// Requests refused, since their backend has asked for fewer.
+    pub fn shed_count(&self, backend: BackendSlot) -> u64 {
+        self.of(backend).map_or(0, |counts| counts.shed.get())
+    }
+
+    /// How many reports of its load a backend has made that were not overtaken.
+    pub fn loss_count(&self, backend: BackendSlot) -> u64 {
+        self.of(backend).map_or(0, |counts| counts.loss.reports.get())
+    }
+
+    /// The last of them.
+    pub fn loss_report(&self, backend: BackendSlot) -> Option<LossReport> {
+        let LossCells { said, validity_ms, .. } = &self.of(backend)?.loss;
+        let said = said.get();
+        let percent = (said & ((1 << PERCENT_BITS) - 1)) as u8;
+        Some(LossReport { percent, validity_ms: validity_ms.get() as u32, sequence: said >> PERCENT_BITS })
     }
 
     /// Rises when any backend has said something of its load.
@@ -176,5 +235,23 @@ mod tests {
         slots.iter().for_each(|slot| cells.request(*slot));
         cells.request(BackendSlot(u16::MAX));
         assert_eq!(slots.map(|slot| cells.request_count(slot)), [2, 2, 1, 1]);
+    }
+
+    #[test]
+    fn a_report_that_was_overtaken_is_not_noted_until_a_later_one_cannot_hold_any_more() {
+        let (cells, backend) = (BackendCells::with_room(1), BackendSlot(0));
+        let report = |percent, sequence| LossReport { percent, validity_ms: 500, sequence };
+        let last = (1 << 57) - 1;
+        let said = |reported: LossReport, now_us| {
+            cells.loss(backend, &reported, now_us);
+            (cells.loss_report(backend).unwrap(), cells.loss_count(backend), cells.load_news())
+        };
+        assert_eq!(said(report(20, 7), 1), (report(20, 7), 1, 1));
+        assert_eq!(said(report(90, 6), 2), (report(20, 7), 1, 1));
+        assert_eq!(said(report(20, 7), 3), (report(20, 7), 2, 2), "the same again holds for longer");
+        assert_eq!(said(report(100, last), 4), (report(100, last), 3, 3));
+        let later_us = u64::from(MAX_VALIDITY_MS) * 1_000 + 5;
+        assert_eq!(said(report(5, 1), later_us - 1), (report(100, last), 3, 3));
+        assert_eq!(said(report(5, 1), later_us), (report(5, 1), 4, 4), "its clock was set back");
     }
 }

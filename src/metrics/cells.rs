@@ -10,6 +10,7 @@ use crate::proxy::inbound::Side;
 use crate::proxy::latency::Sample;
 use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
+use crate::sip::overload::LossReport;
 use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
@@ -312,6 +313,16 @@ impl ShardCells {
     /// Notes that a backend has answered 503, to be tried again after so many seconds.
     pub fn backend_retry_after(&self, backend: BackendSlot, seconds: u32) {
         self.backends.retry_after(backend, seconds);
+    }
+
+    /// Notes what a backend says of its load.
+    pub fn backend_loss(&self, backend: BackendSlot, report: &LossReport, now_us: u64) {
+        self.backends.loss(backend, report, now_us);
+    }
+
+    /// Counts a request that was refused, since its backend has asked for fewer.
+    pub fn backend_shed(&self, backend: BackendSlot) {
+        self.backends.shed(backend);
     }
 
     /// Counts how long a backend took.

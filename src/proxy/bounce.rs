@@ -53,6 +53,7 @@ fn write(
         tag: &branch::own_tag(&view.snapshot.keys().current().tag, forwarded, head, below),
         has_tag: to_tag.is_some(),
         headers: "",
+        retry_after_s: 0,
     };
     reply.write_unstamped(head, draft)?;
     delete_own_via(head, own, draft)

@@ -22,7 +22,7 @@ use super::target::{self, Stopped, Target};
 use super::trace::Reason;
 use super::validate::{self, Refusal, Valid};
 use super::verdict::{AbsorbReason, Decision, DropReason, Fault, MessageKind, NextHop, Verdict};
-use super::{View, branch, congestion, rewrite};
+use super::{View, branch, congestion, rewrite, shedding};
 
 /// What an OPTIONS for Viaduct itself is told (§11.2): it passes every method and every body on.
 const OPTIONS_HEADERS: &str = "Accept: */*\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, \
@@ -168,7 +168,7 @@ impl<'a> Request<'a> {
     }
 
     /// Finds the target, by what `reason` tells, and writes the outgoing request. Notes the name too that it was found by,
-    /// and the other backend that it goes to.
+    /// the other backend that it goes to, and the one that it is refused for.
     fn route(
         &self,
         valid: &Valid<'_>,
@@ -187,6 +187,11 @@ impl<'a> Request<'a> {
             Err(stopped) => return Err(*stopped),
         };
         *reason = Some(target.reason);
+        let is_shed = |backend: &BackendIndex| shedding::is_shed(self, routing.uri(), *backend);
+        if let Some(backend) = target.member().filter(is_shed) {
+            decision.shed = Some(backend);
+            return Err(shedding::refusal(&self.snapshot.policy().overload).into());
+        }
         let mut hop = self.hop_to(target, target.transport)?;
         let mut written = rewrite::write(self, valid, routing, target, &hop, draft);
         if written.is_ok() && congestion::needs_stream(self, target, draft) {
@@ -263,6 +268,7 @@ impl<'a> Request<'a> {
             tag: &self.own_tag(self.snapshot.keys().current()),
             has_tag: self.to_tag().is_some(),
             headers: refusal.headers,
+            retry_after_s: refusal.retry_after_s,
         };
         match reply.write(self.inbound.bytes, self.head, self.via, self.inbound.peer, draft) {
             Ok(()) => Verdict::Answer { hop: self.way_back(), status: refusal.status, fault: refusal.fault },
@@ -289,7 +295,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn to_tag(&self) -> Option<&[u8]> {
+    /// The tag in To; `None` where there is none.
+    pub(super) fn to_tag(&self) -> Option<&[u8]> {
         let to = self.head.first(HeaderName::To)?;
         parse_tag(self.inbound.bytes, to.value).ok()?
     }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::sip::Span;
 use crate::sip::draft::{Draft, DraftFull};
 use crate::sip::header::HeaderName;
+use crate::sip::overload::LossReport;
 use crate::sip::scan::Head;
 use crate::sip::via::{MAGIC_COOKIE, Via};
 
@@ -18,7 +19,8 @@ use super::token::return_path::ReturnPath;
 use super::validate::message_end;
 use super::verdict::{AbsorbReason, DropReason, Fault, NextHop, Verdict};
 
-/// Decides about a response with a well-formed first line, and tells how long its backend took where a stamp says so.
+/// Decides about a response with a well-formed first line, and tells how long its backend took, and what that says of its load, where
+/// our Via says so.
 ///
 /// Vias are borrowed from where they were read, not moved, as in a request's decision.
 pub(super) fn decide(
@@ -28,19 +30,27 @@ pub(super) fn decide(
     head: &Head,
     status: u16,
     draft: &mut Draft,
-) -> (Verdict, Option<Sample>) {
+) -> (Verdict, Option<Sample>, Option<LossReport>) {
     let own = top_via(inbound.bytes, head);
-    match route(snapshot, inbound, head, own.as_ref(), draft) {
+    let found = route(snapshot, inbound, head, own.as_ref(), draft);
+    let (verdict, own) = match &found {
         Ok((WayBack { is_doubled: true, .. }, own)) if status / 100 != 2 => {
-            let verdict = Verdict::Absorb(AbsorbReason::DoubledAnswer);
-            (verdict, latency::sample(snapshot, inbound, side, head, own, status))
+            (Verdict::Absorb(AbsorbReason::DoubledAnswer), *own)
         }
         Ok((WayBack { hop, .. }, own)) => {
-            let verdict = Verdict::Forward { hop, to: snapshot.side_of(hop.to), backend: None };
-            (verdict, latency::sample(snapshot, inbound, side, head, own, status))
+            (Verdict::Forward { hop: *hop, to: snapshot.side_of(hop.to), backend: None }, *own)
         }
-        Err(reason) => (Verdict::Drop(reason), None),
-    }
+        Err(reason) => return (Verdict::Drop(*reason), None, None),
+    };
+    let sample = latency::sample(snapshot, inbound, side, head, own, status);
+    (verdict, sample, own.oc.and_then(|_| load(snapshot, inbound, side, own)))
+}
+
+/// What a backend says of its load, where that was asked for (RFC 7339 §5.4). It is not signed, so a client cannot say it.
+#[cold]
+fn load(snapshot: &Snapshot, inbound: &Inbound<'_>, side: Side, own: &Via) -> Option<LossReport> {
+    let is_asked_for = side == Side::Backend && snapshot.policy().overload.is_offered;
+    if is_asked_for { LossReport::of(inbound.bytes, own) } else { None }
 }
 
 /// The way back, and our Via, `own`, which has been verified. Where the request went to two backends, only the one that has its

@@ -79,7 +79,8 @@ fn write_via(request: &Request<'_>, target: &Target, hop: &NextHop, draft: &mut 
     };
     let token = path.sign(&keys.path, &branch, request.via.answer_address(request.inbound.peer));
     let time = latency::parameter(request.snapshot, request.method, target.member(), request.inbound);
-    let text = [listener.via_start(), &branch, b";", OWN_PARAMETER.as_bytes(), b"=", &token, &time, b"\r\n"];
+    let offer = target.member().map_or(&b""[..], |_| request.snapshot.policy().overload.offer());
+    let text = [listener.via_start(), &branch, b";", OWN_PARAMETER.as_bytes(), b"=", &token, &time, offer, b"\r\n"];
     draft.insert(above_vias(request), text)
 }
 

@@ -1,4 +1,5 @@
-//! What is known when a decision is made: immutable, replaced whole, never edited.
+//! What is known when a decision is made: immutable, replaced whole, never edited; but for the shares of [`Shedding`], which each stand
+//! alone.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::hash_key::HashRules;
 use super::inbound::{Inbound, ListenerIndex, Side};
 use super::keys::Keys;
 use super::latency::Instance;
+use super::shedding::{OverloadPolicy, Shedding};
 
 /// Everything a decision rests on besides the message.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct Snapshot {
     also_by_tcp: Arc<AHashSet<SocketAddr>>,
     /// How many of the members are reached over streams.
     stream_backends: usize,
+    /// How many requests each backend is not to be sent, whatever becomes of the pool.
+    shedding: Arc<Shedding>,
 }
 
 /// What the operator wants where the rules leave a choice.
@@ -52,6 +56,8 @@ pub struct Policy {
     pub hash: HashRules,
     /// How many bytes a request to a backend over UDP may have that is reached by TCP too; 0 is any number.
     pub udp_request_bytes_max: u32,
+    /// What backends are offered that have too much to do.
+    pub overload: OverloadPolicy,
 }
 
 /// Which REGISTER requests get a Path.
@@ -160,7 +166,18 @@ impl Snapshot {
     pub fn new(listeners: Vec<Listener>, pool: Pool, keys: Keys, policy: Policy) -> Self {
         let (roster, also_by_tcp) = (Roster::new(&keys.table, pool), Arc::default());
         let (latency, backend_transports, stream_backends) = (None, Vec::new(), 0);
-        Snapshot { listeners, roster, keys, policy, latency, backend_transports, also_by_tcp, stream_backends }
+        let shedding = Arc::default();
+        Snapshot {
+            listeners,
+            roster,
+            keys,
+            policy,
+            latency,
+            backend_transports,
+            also_by_tcp,
+            stream_backends,
+            shedding,
+        }
     }
 
     /// The same, with backends that are reached by these transports, in the order of the pool.
@@ -172,11 +189,22 @@ impl Snapshot {
     /// The same with another pool, or with the pool as it stands at another moment; its members are reached by these
     /// transports, in its order.
     pub fn with_roster(&self, roster: Roster, backend_transports: Vec<Transport>) -> Self {
-        let Snapshot { listeners, keys, policy, latency, also_by_tcp, .. } = self;
+        let Snapshot { listeners, keys, policy, latency, also_by_tcp, shedding, .. } = self;
         let (listeners, keys, policy) = (listeners.clone(), keys.clone(), policy.clone());
         let (latency, also_by_tcp, stream_backends) = (*latency, also_by_tcp.clone(), 0);
-        Snapshot { listeners, roster, keys, policy, latency, backend_transports, also_by_tcp, stream_backends }
-            .with_streams_counted()
+        let shedding = shedding.clone();
+        Snapshot {
+            listeners,
+            roster,
+            keys,
+            policy,
+            latency,
+            backend_transports,
+            also_by_tcp,
+            stream_backends,
+            shedding,
+        }
+        .with_streams_counted()
     }
 
     /// The same, where backends over UDP at these addresses are reached by TCP there too, whatever becomes of the pool.
@@ -262,6 +290,11 @@ impl Snapshot {
     /// What the operator wants where the rules leave a choice.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// How many requests each backend is not to be sent. It is the same one in all snapshots that are made of each other.
+    pub fn shedding(&self) -> &Arc<Shedding> {
+        &self.shedding
     }
 
     /// The number that marks our stamps of time; `None` where backends are not timed.

@@ -32,11 +32,13 @@ pub(super) struct Refusal {
     pub(super) fault: Option<Fault>,
     /// Headers of the answer's own, each with its line end.
     pub(super) headers: &'static str,
+    /// After how many seconds the request may be tried again; 0 is not said.
+    pub(super) retry_after_s: u16,
 }
 
 impl Refusal {
     pub(super) fn new(status: Status) -> Self {
-        Refusal { status, detail: None, fault: None, headers: "" }
+        Refusal { status, detail: None, fault: None, headers: "", retry_after_s: 0 }
     }
 
     pub(super) fn because(status: Status, detail: &'static str) -> Self {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::balance::backend::BackendIndex;
 use crate::sip::header::HeaderName;
+use crate::sip::overload::LossReport;
 use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
@@ -32,6 +33,10 @@ pub struct Decision {
     pub sample: Option<Sample>,
     /// The question of our own that a response answers.
     pub probe: Option<ProbeAnswer>,
+    /// What a backend says of its load, where a response tells.
+    pub load: Option<LossReport>,
+    /// The backend that a request was refused for, since it has asked for fewer.
+    pub shed: Option<BackendIndex>,
     /// The other backend that a request goes to as well: [`decide_second`](super::decide_second) says how.
     pub second: Option<BackendIndex>,
 }
@@ -48,6 +53,8 @@ impl Decision {
             named: None,
             sample: None,
             probe: None,
+            load: None,
+            shed: None,
             second: None,
         }
     }

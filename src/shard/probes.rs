@@ -58,6 +58,9 @@ impl Worker {
         self.cells.backend_response(backend, status);
         if matches!(decision.verdict, Verdict::Forward { .. } | Verdict::Absorb(AbsorbReason::DoubledAnswer)) {
             self.cells.backend_heard(backend, status);
+            if let Some(report) = &decision.load {
+                self.cells.backend_loss(backend, report, inbound.now_us);
+            }
             if status == SERVICE_UNAVAILABLE {
                 self.note_unavailable(decision.side, inbound, backend);
             }

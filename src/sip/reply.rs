@@ -98,6 +98,8 @@ pub struct Reply<'a> {
     pub has_tag: bool,
     /// Headers of its own, each with its line end.
     pub headers: &'static str,
+    /// After how many seconds the request may be tried again (§20.33); 0 is not said.
+    pub retry_after_s: u16,
 }
 
 impl Reply<'_> {
@@ -136,6 +138,9 @@ impl Reply<'_> {
         }
         if self.status == Status::BadExtension {
             write_unsupported(head, draft)?;
+        }
+        if self.retry_after_s > 0 {
+            draft.write([b"Retry-After: ", &decimal_text(self.retry_after_s.into()), b"\r\n"])?;
         }
         draft.write([self.headers.as_bytes(), b"Content-Length: 0\r\n\r\n"])
     }

@@ -8,7 +8,8 @@
 //! one may be opened to. `{own-via}`, `{own-routes}` and `{own-path}` stand for the Via, the Record-Route URIs (from the
 //! top, as Route values; `{own-routes-reversed}`: from the bottom) and the Path URI that Viaduct wrote on the last request
 //! that had them, `{own-uri}` for the first of these URIs without its brackets. A line `=== ` tells what the listeners and
-//! backends speak from there on: `udp`, which holds without one, `udp and tcp`, or `udp and tcp, backends by tcp`. Lines
+//! backends speak from there on: `udp`, which holds without one, `udp and tcp`, or `udp and tcp, backends by tcp`; or, with
+//! `udp, backends want no more`, that all of them have asked to be sent nothing that begins something (RFC 7339). Lines
 //! that begin with `#` are the reader's. To write the decisions down anew after a change of the format, run with VIADUCT_BLESS=1 and
 //! read the difference.
 
@@ -50,13 +51,14 @@ fn cases() -> Vec<PathBuf> {
 }
 
 /// What a line `=== ` may say, and the snapshot for it.
-fn worlds() -> [(&'static str, Snapshot); 3] {
+fn worlds() -> [(&'static str, Snapshot); 4] {
     let pool = crate::support::pool;
     let streams = |backends| crate::support::snapshot_with_streams(pool(), backends);
     [
         ("udp", crate::support::snapshot_of(pool())),
         ("udp and tcp", streams(Transport::Udp)),
         ("udp and tcp, backends by tcp", streams(Transport::Tcp)),
+        ("udp, backends want no more", crate::overload::wanting(100)),
     ]
 }
 

@@ -8,6 +8,7 @@ mod disruption;
 mod epochs;
 mod latency;
 mod names;
+mod overload;
 mod probes;
 mod rotation;
 mod secure_uris;

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -31,6 +31,10 @@ struct Says {
     status: AtomicU16,
     /// What its answer says besides, where that is no 200.
     retry_after: Mutex<String>,
+    /// What it says of its load in Viaduct's Via, but for its sequence.
+    load: Mutex<String>,
+    /// How often it has spoken.
+    sequence: AtomicU32,
 }
 
 /// How often it looks whether it is to end.
@@ -40,7 +44,12 @@ impl Backend {
     /// One at a port that the kernel chooses.
     pub fn start(name: &'static str, over: Over) -> Self {
         let address = "127.14.0.1:0".parse().unwrap();
-        let says = Arc::new(Says { status: AtomicU16::new(200), retry_after: Mutex::default() });
+        let says = Arc::new(Says {
+            status: AtomicU16::new(200),
+            retry_after: Mutex::default(),
+            load: Mutex::default(),
+            sequence: AtomicU32::new(0),
+        });
         let mut backend = Backend { name, over, address, says, ended: Arc::default(), thread: None };
         backend.begin_again();
         backend
@@ -63,6 +72,11 @@ impl Backend {
     pub fn reject(&mut self, retry_after: &str) {
         *self.says.retry_after.lock().unwrap() = format!("Retry-After: {retry_after}\r\n");
         self.says.status.store(503, Ordering::Relaxed);
+    }
+
+    /// It says in its responses that so many in a hundred requests are not to be sent, for so long (RFC 7339).
+    pub fn want_fewer(&mut self, percent: u8, validity_ms: u32) {
+        *self.says.load.lock().unwrap() = format!("={percent};oc-algo=\"loss\";oc-validity={validity_ms};oc-seq=");
     }
 
     /// Its process ends: its sockets are closed.
@@ -152,7 +166,13 @@ fn answer(request: &[u8], name: &str, says: &Says) -> Option<String> {
         503 => (503, says.retry_after.lock().unwrap().clone()),
         status => (status, String::new()),
     };
-    let headers = lines.join("\r\n");
+    let mut headers = lines.join("\r\n");
+    let load = says.load.lock().unwrap().clone();
+    if !load.is_empty() {
+        // Viaduct's Via is the first.
+        let sequence = says.sequence.fetch_add(1, Ordering::Relaxed);
+        headers = headers.replacen(";oc;oc-algo=\"loss\"", &format!(";oc{load}{sequence}.0"), 1);
+    }
     (!lines.is_empty() && status > 0)
         .then(|| format!("SIP/2.0 {status} Word\r\n{headers}\r\n{besides}Server: {name}\r\nContent-Length: 0\r\n\r\n"))
 }

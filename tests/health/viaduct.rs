@@ -73,18 +73,21 @@ impl Viaduct {
         answer.lines().find_map(|line| line.strip_prefix("Server: ")).unwrap_or(&answer).to_owned()
     }
 
-    /// Sends a request of that Call-ID with these headers besides, or with a To that has a tag if one of them is a Route; gives
-    /// the answer.
+    /// Sends a request of that Call-ID with these headers besides; gives the answer.
     pub fn request(&self, method: &str, call_id: &str, headers: &str) -> String {
+        self.exchange(&Self::request_text(method, call_id, headers))
+    }
+
+    /// A request of that Call-ID, with a branch of its own, and a To that has a tag if one of these headers is a Route.
+    pub fn request_text(method: &str, call_id: &str, headers: &str) -> String {
         let branch = format!("{call_id}-{:?}", Instant::now());
         let branch: String = branch.chars().filter(char::is_ascii_alphanumeric).collect();
         let tag = if headers.contains("Route: ") { ";tag=2" } else { "" };
-        let request = format!(
+        format!(
             "{method} sip:bob@b.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.14.0.2;rport;branch=z9hG4bK{branch}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>{tag}\r\nCall-ID: {call_id}\r\n\
              CSeq: 1 {method}\r\n{headers}Content-Length: 0\r\n\r\n"
-        );
-        self.exchange(&request)
+        )
     }
 
     /// Sends a request for each of these Call-IDs, and waits until all are answered.
@@ -144,7 +147,7 @@ impl Viaduct {
         sum(&self.page(), line)
     }
 
-    fn page(&self) -> String {
+    pub fn page(&self) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: viaduct\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();

@@ -85,6 +85,28 @@ pub const BACKEND_RESTS: Metric = metric(
     &["backend"],
 );
 
+/// Overload control.
+pub const BACKEND_LOAD_REPORTS: Metric = metric(
+    "viaduct_backend_load_reports_total",
+    "Responses in which a backend said how many requests it wants (RFC 7339), less those that were overtaken. 0 where it does not \
+     know overload control (VIADUCT_OVERLOAD_CONTROL).",
+    &["backend"],
+);
+
+/// The share that is shed.
+pub const BACKEND_LOSS: Metric = metric(
+    "viaduct_backend_loss_ratio",
+    "The part of requests that begin something that a backend has asked not to be sent (RFC 7339), in effect.",
+    &["backend"],
+);
+
+/// What was shed.
+pub const BACKEND_SHED: Metric = metric(
+    "viaduct_backend_requests_shed_total",
+    "Requests that were answered 503 in the place of a backend that has asked for fewer (RFC 7339). They are among the answers too.",
+    &["backend"],
+);
+
 /// What became of probes.
 pub const PROBES: Metric = metric(
     "viaduct_probes_total",
@@ -129,6 +151,9 @@ pub(super) const ALL: &[Metric] = &[
     BACKEND_HELD_BACK,
     BACKEND_RETRY_AFTER,
     BACKEND_RESTS,
+    BACKEND_LOAD_REPORTS,
+    BACKEND_LOSS,
+    BACKEND_SHED,
     PROBES,
     PROBES_SENT,
     PANIC,

@@ -62,6 +62,9 @@ impl Worker {
                 if let Some(fault) = fault {
                     self.cells.fault(fault);
                 }
+                if let Some(backend) = decision.shed {
+                    self.cells.backend_shed(self.snapshot.slot(backend));
+                }
                 let tag = SentTag::answered(decision.side, self.delivery.transport(hop.listener), status);
                 self.send(inbound, Way { hop, tag, backend: None, lane: 0, host: None }, out);
             }
