@@ -5,6 +5,7 @@
 //! | [`admin`] | the settings of the admin listener |
 //! | [`value`] | the grammar of listeners, backends and networks |
 //! | [`log`] | what is logged, and how |
+//! | [`secrets`] | the secrets, in variables or files |
 //! | [`outlier`] | the settings of outliers |
 //! | [`overload`] | the settings of overload |
 //! | [`pool`] | the settings of the pool as it lives |
@@ -29,32 +30,30 @@ pub mod overload;
 pub mod per_network;
 pub mod pool;
 pub mod probe;
+pub mod secrets;
 pub mod streams;
 pub mod value;
 mod words;
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::{fmt, fs, thread};
+use std::thread;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::io::Choice;
 use crate::proxy::hash_key::HashRules;
-use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
 use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use admin::AdminSettings;
 use ctl::CtlSettings;
-use error::ConfigError;
 use layers::LayerSettings;
 use log::LogFormat;
 use outlier::OutlierSettings;
 use overload::OverloadSettings;
 use pool::PoolSettings;
 use probe::ProbeSettings;
+use secrets::SecretText;
 use streams::StreamSettings;
 use value::{Backends, Listeners, Networks, Resolvers};
 
@@ -305,75 +304,7 @@ pub enum PinCores {
     False,
 }
 
-/// A secret as it was set. It does not print itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(pub String);
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(not shown)")
-    }
-}
-
-impl FromStr for SecretText {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(SecretText(text.to_owned()))
-    }
-}
-
-/// The fleet's secret and where it came from.
-#[derive(Clone)]
-pub enum SecretSetting {
-    /// Set by the operator.
-    Set(Vec<u8>),
-    /// None is set.
-    Missing,
-}
-
 impl Settings {
-    /// The fleet's secret, from its variable or its file.
-    pub fn secret(&self) -> Result<SecretSetting, ConfigError> {
-        one_secret(["VIADUCT_SECRET", "VIADUCT_SECRET_FILE"], self.secret.as_ref(), self.secret_file.as_ref())
-    }
-
-    /// The secret that places calls, from its variable or its file.
-    pub fn table_secret(&self) -> Result<SecretSetting, ConfigError> {
-        let variables = ["VIADUCT_TABLE_SECRET", "VIADUCT_TABLE_SECRET_FILE"];
-        one_secret(variables, self.table_secret.as_ref(), self.table_secret_file.as_ref())
-    }
-
-    /// The administrator's token, from its variable or its file.
-    pub fn admin_token(&self) -> Result<SecretSetting, ConfigError> {
-        let variables = ["VIADUCT_ADMIN_TOKEN", "VIADUCT_ADMIN_TOKEN_FILE"];
-        one_secret(variables, self.admin.admin_token.as_ref(), self.admin.admin_token_file.as_ref())
-    }
-
-    /// The other secrets that are accepted, from their variable or their file.
-    pub fn secrets_accepted(&self) -> Result<Vec<Vec<u8>>, ConfigError> {
-        let variable = "VIADUCT_SECRETS_ACCEPTED";
-        let text = match (&self.secrets_accepted, &self.secrets_accepted_file) {
-            (Some(list), _) => list.0.replace(',', "\n"),
-            (None, Some(path)) => fs::read_to_string(path).map_err(|error| {
-                ConfigError::new("VIADUCT_SECRETS_ACCEPTED_FILE", path.display(), error, "a readable file")
-            })?,
-            (None, None) => String::new(),
-        };
-        let secrets: Vec<Vec<u8>> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.as_bytes().to_vec()).collect();
-        if secrets.len() > MAX_OLDER || secrets.iter().any(|secret| secret.len() < MIN_SECRET_BYTES) {
-            let wrong = "it has a secret that is too short, or too many";
-            return Err(ConfigError::new(
-                variable,
-                "(not shown)",
-                wrong,
-                "at most 3 secrets of at least 16 bytes each",
-            ));
-        }
-        Ok(secrets)
-    }
-
     /// What the operator wants where the rules leave a choice.
     pub fn policy(&self) -> Policy {
         Policy {
@@ -394,29 +325,4 @@ impl Settings {
         let cores = || thread::available_parallelism().map_or(1, usize::from).min(256);
         self.shards.map_or_else(cores, usize::from)
     }
-}
-
-/// A secret from its variable or its file, but not from both.
-fn one_secret(
-    [variable, file_variable]: [&str; 2],
-    text: Option<&SecretText>,
-    file: Option<&PathBuf>,
-) -> Result<SecretSetting, ConfigError> {
-    let (variable, secret) = match (text, file) {
-        (Some(_), Some(path)) => {
-            let wrong = format!("{variable} is set too");
-            return Err(ConfigError::new(file_variable, path.display(), wrong, "one of the two, not both"));
-        }
-        (Some(secret), None) => (variable, secret.0.clone().into_bytes()),
-        (None, Some(path)) => {
-            let unreadable = |error| ConfigError::new(file_variable, path.display(), error, "a readable file");
-            (file_variable, fs::read(path).map_err(unreadable)?.trim_ascii_end().to_vec())
-        }
-        (None, None) => return Ok(SecretSetting::Missing),
-    };
-    if secret.len() < MIN_SECRET_BYTES {
-        let right = "16 random bytes or more, as from: openssl rand -hex 16";
-        return Err(ConfigError::new(variable, "(not shown)", SecretTooShort, right));
-    }
-    Ok(SecretSetting::Set(secret))
 }

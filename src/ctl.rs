@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 
 use crate::config::ctl::{CtlOrder, CtlSettings, PreviewOrder};
 use crate::config::error::{self, ConfigError};
-use crate::config::{ExplainSettings, SecretSetting, Settings};
+use crate::config::secrets::SecretSetting;
+use crate::config::{ExplainSettings, Settings};
 use crate::control::admin::percent_encoded;
 
 use client::{Client, Question};

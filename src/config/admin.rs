@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::SecretText;
+use super::secrets::SecretText;
 
 /// The settings of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]

@@ -6,9 +6,10 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::config::Settings;
 use crate::config::error::ConfigError;
+use crate::config::secrets::SecretText;
 use crate::config::value::{Backends, Listeners, Networks};
-use crate::config::{SecretText, Settings};
 
 use super::draws::Draws;
 
