@@ -16,7 +16,8 @@ pub const MAX_BACKENDS: usize = 4096;
 pub struct Pool {
     backends: Vec<Backend>,
     by_address: AHashMap<SocketAddr, BackendIndex>,
-    by_host: AHashMap<Vec<u8>, BackendIndex>,
+    /// For each host and port its member, or `None` where there are several, as of a name with several addresses.
+    by_host: AHashMap<Vec<u8>, Option<BackendIndex>>,
     by_id: AHashMap<BackendId, BackendIndex>,
     ids: Vec<BackendId>,
     /// For each IP address its member, or `None` where there are several.
@@ -66,7 +67,8 @@ impl Pool {
                 return Err(PoolError::AddressTwice(backend.address));
             }
             if let Some(key) = host_key(backend.host.as_bytes(), backend.address.port()) {
-                pool.by_host.insert(key.to_vec(), index);
+                let of_host = pool.by_host.entry(key.to_vec()).or_insert(Some(index));
+                *of_host = of_host.filter(|other| *other == index);
             }
             let id = BackendId::of_name(&backend.name);
             pool.ids.push(id);
@@ -78,6 +80,12 @@ impl Pool {
         }
         pool.backends = backends;
         Ok(pool)
+    }
+
+    /// The same, with a member found by the id of a name that it had before, too, unless that is a member's own.
+    pub fn with_former_name(mut self, name: &str, index: BackendIndex) -> Self {
+        self.by_id.entry(BackendId::of_name(name)).or_insert(index);
+        self
     }
 
     /// The members, by name.
@@ -95,9 +103,9 @@ impl Pool {
         self.by_address.get(&address).copied()
     }
 
-    /// The member configured with that host, in any case, and port.
+    /// The only member configured with that host, in any case, and port.
     pub fn by_host(&self, host: &[u8], port: u16) -> Option<BackendIndex> {
-        self.by_host.get(host_key(host, port)?.as_slice()).copied()
+        self.by_host.get(host_key(host, port)?.as_slice()).copied().flatten()
     }
 
     /// The member that a message from there was sent by: the one at that very address, or the only one at that IP address,
@@ -111,7 +119,7 @@ impl Pool {
         self.ids.get(index.get()).copied()
     }
 
-    /// The member whose name has that id.
+    /// The member whose name, or former name, has that id.
     pub fn by_id(&self, id: BackendId) -> Option<BackendIndex> {
         self.by_id.get(&id).copied()
     }

@@ -38,6 +38,15 @@ impl Slots {
         }
     }
 
+    /// Has a member keep its slot under another name, unless that has one.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if !self.by_name.contains_key(to)
+            && let Some(slot) = self.by_name.remove(from)
+        {
+            self.by_name.insert(to.to_owned(), slot);
+        }
+    }
+
     /// How many slots there must be room for.
     pub fn used(&self) -> usize {
         self.used.into()

@@ -8,12 +8,14 @@
 //! | --- | --- |
 //! | [`member`] | one member: what is known of it, and how it stands by that |
 //! | [`plan`] | all members at one moment, of which a roster is made |
+//! | [`rank`] | which members come first, where one entry of a list led to several |
 //!
 //! Who feeds it: `replace` (a list, a file, a name's addresses), `set_word` and `set_weight` (the administrator), `set_health`,
 //! `set_aside` and `let_rest` (probes, responses). A member is known by its backend's name, which is its address where it has no other.
 
 pub mod member;
 pub mod plan;
+pub mod rank;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +30,7 @@ use crate::sip::Transport;
 
 use member::{Health, Member, Word};
 use plan::RosterPlan;
+use rank::Rank;
 
 /// What tells one list of members from another: each is replaced by itself.
 pub type Source = Arc<str>;
@@ -39,6 +42,8 @@ pub struct MemberSpec {
     pub backend: Backend,
     /// By which transport it is reached.
     pub transport: Transport,
+    /// Whether it is reached by TCP besides UDP.
+    pub also_by_tcp: bool,
 }
 
 /// What the operator wants of the pool.
@@ -122,6 +127,26 @@ impl LivingPool {
         gone.collect::<Vec<_>>().iter().for_each(|name| self.let_go(name, now));
         list.into_iter().for_each(|spec| self.take_in(source, spec, now));
         Ok(())
+    }
+
+    /// Has a member be known by another name: it keeps figures, health and word, and what is pinned to its former name. Does nothing
+    /// where there is no such member, or another of that name.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if self.members.contains_key(to) {
+            return;
+        }
+        if let Some(mut member) = self.members.remove(from) {
+            self.slots.rename(from, to);
+            member.rename(to);
+            self.members.insert(to.to_owned(), member);
+        }
+    }
+
+    /// Gives the members of a source their ranks, by their names; those not named have none.
+    pub fn set_ranks(&mut self, source: &Source, mut ranks: BTreeMap<String, Rank>) {
+        for (name, member) in self.members.iter_mut().filter(|(_, member)| member.source == *source) {
+            member.rank = ranks.remove(name);
+        }
     }
 
     /// Adds a member, or puts this one into the place of the one of its name.

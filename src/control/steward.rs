@@ -258,7 +258,7 @@ impl Steward {
 /// The snapshot in force with the pool as planned. The plan was checked member by member, so it makes a pool.
 fn renewed(current: &Snapshot, plan: &RosterPlan, past: &mut Past, now: Instant) -> Option<Snapshot> {
     let roster = plan.build(&current.keys().table, past, now).ok()?;
-    Some(current.with_roster(roster, plan.transports()))
+    Some(current.with_roster(roster, plan.transports()).with_backends_also_by_tcp(plan.also_by_tcp()))
 }
 
 fn log(change: &StandingChange) {
@@ -274,7 +274,7 @@ fn log(change: &StandingChange) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::backend::{Backend, Weight};
+    use crate::balance::backend::{Backend, BackendIndex, Weight};
     use crate::balance::pool::Pool;
     use crate::control::block_on;
     use crate::control::pool::member::Word;
@@ -285,13 +285,13 @@ mod tests {
     fn spec(name: &str, port: u16) -> MemberSpec {
         let address = ([10, 0, 0, 1], port).into();
         let backend = Backend { name: name.to_owned(), address, host: "10.0.0.1".to_owned(), weight: Weight::DEFAULT };
-        MemberSpec { backend, transport: Transport::Udp }
+        MemberSpec { backend, transport: Transport::Udp, also_by_tcp: false }
     }
 
     fn owners(publication: &Publication) -> Vec<(String, f64)> {
         let snapshot = publication.current();
         let backends = snapshot.pool().backends().iter().enumerate();
-        let share = |index: usize| snapshot.roster().share(crate::balance::backend::BackendIndex(index as u16));
+        let share = |index: usize| snapshot.roster().share(BackendIndex(index as u16));
         backends.map(|(index, backend)| (backend.name.clone(), (share(index) * 10.0).round() / 10.0)).collect()
     }
 
@@ -319,6 +319,10 @@ mod tests {
             assert_eq!(state.borrow_and_update().members[0].weight(), Weight::new(7).unwrap(), "though a still drains");
             handle.change(|pool, now| pool.add(&"hand".into(), spec("c", 3), now)).await.unwrap().unwrap();
             assert_eq!(owners(&publication).iter().map(|(_, share)| *share).collect::<Vec<_>>(), [0.0, 0.5, 0.5]);
+            let also_by_tcp = MemberSpec { also_by_tcp: true, ..spec("d", 4) };
+            handle.change(|pool, now| pool.add(&"hand".into(), also_by_tcp, now)).await.unwrap().unwrap();
+            let also = |index| publication.current().is_also_reached_by_tcp(BackendIndex(index));
+            assert_eq!([2, 3].map(also), [false, true]);
             let keys = Keys::derive(b"another secret for tests").unwrap();
             let policy = Policy { record_route: true, ..Policy::default() };
             handle.set_rules(Rules { keys, policy }).await.unwrap();

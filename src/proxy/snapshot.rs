@@ -155,6 +155,12 @@ impl Listener {
         &self.uri_end
     }
 
+    /// Where it is: as bound, and as advertised where that is an address.
+    pub fn own_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let advertised = format!("{}:{}", self.advertised_host, self.advertised_port).parse().ok();
+        std::iter::once(self.address).chain(advertised)
+    }
+
     /// Whether it is bound to all addresses of the machine.
     pub fn is_wildcard(&self) -> bool {
         self.address.ip().is_unspecified()
@@ -207,7 +213,7 @@ impl Snapshot {
         .with_streams_counted()
     }
 
-    /// The same, where backends over UDP at these addresses are reached by TCP there too, whatever becomes of the pool.
+    /// The same, where backends over UDP at these addresses are reached by TCP there too.
     pub fn with_backends_also_by_tcp(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.also_by_tcp = Arc::new(addresses.into_iter().collect());
         self.with_streams_counted()

@@ -144,8 +144,9 @@ pub fn connection_policy(settings: &Settings, tls: Arc<ArcSwap<TlsContext>>) -> 
 /// The pool that is steered while Viaduct runs, with the members that it starts with, which are those of VIADUCT_BACKENDS.
 pub fn living_pool(settings: &Settings, snapshot: &Snapshot) -> Result<LivingPool, ConfigError> {
     let spec = |(index, backend): (usize, &Backend)| {
-        let transport = snapshot.backend_transport(BackendIndex(index as u16));
-        MemberSpec { backend: backend.clone(), transport }
+        let index = BackendIndex(index as u16);
+        let (transport, also_by_tcp) = (snapshot.backend_transport(index), snapshot.is_also_reached_by_tcp(index));
+        MemberSpec { backend: backend.clone(), transport, also_by_tcp }
     };
     let members = snapshot.pool().backends().iter().enumerate().map(spec).collect();
     let policy = PoolPolicy {

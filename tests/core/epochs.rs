@@ -109,6 +109,7 @@ fn specs(members: impl Iterator<Item = usize>) -> Vec<MemberSpec> {
     let spec = |member: usize| MemberSpec {
         backend: backend(&format!("m{member}"), &format!("10.0.0.{}:5060", 20 + member)),
         transport: Transport::Udp,
+        also_by_tcp: false,
     };
     members.map(spec).collect()
 }

@@ -75,7 +75,7 @@ fn a_cancel_whose_owner_has_changed_reaches_both_and_every_message_is_accounted_
 /// The same with its only member draining, and another one in its place.
 fn drained_to(snapshot: &Snapshot, other: &UdpSocket) -> Snapshot {
     let now = Instant::now();
-    let spec = |backend: Backend| MemberSpec { backend, transport: Transport::Udp };
+    let spec = |backend: Backend| MemberSpec { backend, transport: Transport::Udp, also_by_tcp: false };
     let one = snapshot.pool().backends()[0].clone();
     let two = Backend { name: "two".to_owned(), address: other.local_addr().unwrap(), ..one.clone() };
     let list = Source::from("list");

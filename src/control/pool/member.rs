@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::balance::backend::{BackendSlot, Weight};
 use crate::balance::standing::{Hold, Part, Standing};
 
+use super::rank::Rank;
 use super::{MemberSpec, PoolPolicy, Source};
 
 /// The administrator's word about a member. It stands apart from what probes say: neither undoes the other.
@@ -74,9 +75,16 @@ pub struct Member {
     pub rests_until: Option<Instant>,
     /// Where it was removed, when it is gone.
     pub leaving: Option<Instant>,
+    /// Its place among those that one entry of a list has led to, where it is one of several.
+    pub rank: Option<Rank>,
+    /// Names that it had before, the last one first: what was pinned to them is its.
+    pub former: Vec<String>,
     /// Since when it is in use again, or at all; its weight rises from then.
     risen: Option<Instant>,
 }
+
+/// How many former names are remembered: one that goes to and fro between two has one.
+const FORMER_MAX: usize = 4;
 
 /// In how many steps a weight rises: each is a snapshot, and moves calls.
 const STEPS: u32 = 8;
@@ -94,6 +102,8 @@ impl Member {
             aside_until: None,
             rests_until: None,
             leaving: None,
+            rank: None,
+            former: Vec::new(),
             risen: Some(now),
         }
     }
@@ -185,6 +195,14 @@ impl Member {
     /// Gives it its whole weight at once.
     pub(super) fn warm_up(&mut self) {
         self.risen = None;
+    }
+
+    /// It is known by another name from here on.
+    pub(super) fn rename(&mut self, to: &str) {
+        let from = std::mem::replace(&mut self.spec.backend.name, to.to_owned());
+        self.former.retain(|name| name != to && *name != from);
+        self.former.insert(0, from);
+        self.former.truncate(FORMER_MAX);
     }
 
     /// A list names it again.

@@ -3,13 +3,16 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::balance::backend::BackendId;
+use crate::balance::key::Key;
+use crate::balance::past::Past;
 use crate::balance::standing::Hold;
 
 fn spec(name: &str, last: u8, weight: u32) -> MemberSpec {
     let address = format!("10.0.0.{last}:5060").parse().unwrap();
     let weight = Weight::new(weight).unwrap();
     let backend = Backend { name: name.to_owned(), address, host: format!("10.0.0.{last}"), weight };
-    MemberSpec { backend, transport: Transport::Udp }
+    MemberSpec { backend, transport: Transport::Udp, also_by_tcp: false }
 }
 
 fn abc() -> Vec<MemberSpec> {
@@ -264,4 +267,52 @@ proptest! {
             prop_assert!(scene.pool.due(scene.now).is_none_or(|due| due > scene.now));
         }
     }
+}
+
+#[test]
+fn one_that_has_another_name_keeps_its_figures_its_health_and_its_word_and_what_is_pinned_to_the_former_name() {
+    let mut scene = Scene::new(PoolPolicy::default());
+    scene.parts();
+    scene.pool.set_word("a", Word::Draining, scene.now).unwrap();
+    let slot = scene.pool.members().next().unwrap().slot;
+    scene.pool.rename("a", "z");
+    scene.pool.rename("nobody", "y");
+    scene.pool.rename("b", "c");
+    scene
+        .pool
+        .replace(&scene.list.clone(), vec![spec("z", 1, 1), spec("b", 2, 1), spec("c", 3, 2)], scene.now)
+        .unwrap();
+    let (plan, changes) = scene.pool.plan(scene.now).unwrap();
+    assert_eq!(
+        changes.iter().map(|change| change.from).collect::<Vec<_>>(),
+        [Some(Standing::Up)],
+        "nobody has come or gone"
+    );
+    let z = scene.pool.members().find(|member| member.name() == "z").unwrap();
+    assert_eq!((z.slot, z.word, z.leaving), (slot, Word::Draining, None));
+    let mut past = Past::new(Duration::from_secs(200), scene.now);
+    let roster = plan.build(&Key::new([1; 16]), &mut past, scene.now).unwrap();
+    let id = |name| roster.pool().by_id(BackendId::of_name(name));
+    assert_eq!((id("a"), id("nobody")), (id("z"), None));
+    scene.pool.add(&"hand".into(), spec("a", 7, 1), scene.now).unwrap();
+    let (plan, _) = scene.pool.plan(scene.now).unwrap();
+    let roster = plan.build(&Key::new([1; 16]), &mut past, scene.now).unwrap();
+    let id = |name| roster.pool().by_id(BackendId::of_name(name));
+    assert_ne!(id("a"), id("z"), "a member's own name comes before a former one");
+}
+
+#[test]
+fn later_ranks_get_calls_only_while_nobody_before_them_can_take_any() {
+    let mut scene = Scene::new(PoolPolicy::default());
+    let rank = |name: &str, tier| (name.to_owned(), Rank { group: "farm".into(), tier });
+    scene.pool.set_ranks(&scene.list.clone(), [rank("a", 1), rank("b", 2), rank("c", 3)].into());
+    assert_eq!(scene.weights(), [1.0, 0.0, 0.0]);
+    scene.health("a", Health::Overloaded);
+    assert_eq!(scene.weights(), [0.0, 1.0, 0.0]);
+    scene.health("b", Health::Dead);
+    assert_eq!(scene.weights(), [0.0, 0.0, 2.0]);
+    scene.health("c", Health::Dead);
+    assert_eq!((scene.is_panic(), scene.weights()), (true, vec![1.0, 0.0, 0.0]), "the first ones, as by RFC 2782");
+    scene.pool.set_ranks(&scene.list.clone(), BTreeMap::new());
+    assert_eq!(scene.weights(), [1.0, 1.0, 2.0]);
 }
