@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`admin`] | the HTTP listener: /metrics, /livez, /readyz, the API |
 //! | [`certificates`] | reads certificates again when their files change |
+//! | [`discovery`] | finds the members of the pool by names |
+//! | [`file_watch`] | whether files have changed |
 //! | [`outlier`] | which backends stand out by what real requests meet with there |
 //! | [`overload`] | what backends say of their load, and what comes of it |
 //! | [`pool`] | what is known of the pool, and how its members stand by that |
@@ -18,6 +20,8 @@
 
 pub mod admin;
 pub mod certificates;
+pub mod discovery;
+pub mod file_watch;
 pub mod outlier;
 pub mod overload;
 pub mod pool;

@@ -18,6 +18,7 @@
 //! | [`certificates`] | when certificates end, and whether they could be read again |
 //! | [`layers`] | TLS, WebSocket and the PROXY protocol |
 //! | [`names`] | what the resolution of names counts into |
+//! | [`discovery`] | what the discovery of backends counts into |
 //! | [`pool`] | what is counted of probes and of changes of standing |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
@@ -31,6 +32,7 @@ pub mod cells;
 pub mod certificates;
 pub mod collector;
 pub mod connections;
+pub mod discovery;
 pub mod latency;
 pub mod layers;
 pub mod names;

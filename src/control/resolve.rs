@@ -11,8 +11,9 @@
 
 pub mod servers;
 
+pub(in crate::control) mod walk;
+
 mod book;
-mod walk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -4,12 +4,14 @@
 
 mod admin;
 mod connections;
+mod discovery;
 mod messages;
 mod pool;
 mod process;
 
 pub use admin::*;
 pub use connections::*;
+pub use discovery::*;
 pub use messages::*;
 pub use pool::*;
 pub use process::*;
@@ -31,5 +33,5 @@ const fn metric(name: &'static str, help: &'static str, labels: &'static [&'stat
 
 /// Every metric, for tests and documents.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [messages::ALL, pool::ALL, connections::ALL, process::ALL, admin::ALL].into_iter().flatten()
+    [messages::ALL, pool::ALL, discovery::ALL, connections::ALL, process::ALL, admin::ALL].into_iter().flatten()
 }

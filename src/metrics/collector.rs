@@ -5,6 +5,7 @@ mod layers;
 mod load;
 mod names;
 
+use std::fmt;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
@@ -36,9 +37,16 @@ use super::pool::{PoolCells, ProbeOutcome};
 use super::{self as metrics, Metric};
 
 /// Everything on the metrics page.
-#[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What is not a shard's. A registry takes one collector alone that makes its families at each scrape.
+    parts: Vec<Box<dyn Collector>>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
 }
 
 impl Metrics {
@@ -55,12 +63,20 @@ impl Metrics {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         registry.register(Box::new(Sum { shards, names, certificates, pool, admin, publication, digest }))?;
-        Ok(Metrics { registry })
+        Ok(Metrics { registry, parts: Vec::new() })
+    }
+
+    /// The same with further families, of what is not a shard's.
+    pub fn with(mut self, part: impl Collector + 'static) -> Self {
+        self.parts.push(Box::new(part));
+        self
     }
 
     /// The page as text, in the Prometheus exposition format.
     pub fn page(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        // As in the registry: a family of which there is nothing is not shown.
+        let parts = self.parts.iter().flat_map(|part| part.collect()).filter(|family| !family.get_metric().is_empty());
+        TextEncoder::new().encode_to_string(&self.registry.gather().into_iter().chain(parts).collect::<Vec<_>>())
     }
 }
 
@@ -358,7 +374,7 @@ fn fault_label(index: usize) -> &'static str {
     }
 }
 
-fn counter<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, u64)>) -> Vec<MetricFamily> {
+pub(super) fn counter<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, u64)>) -> Vec<MetricFamily> {
     let Ok(family) = IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels) else { return Vec::new() };
     for (labels, value) in rows {
         family.with_label_values(&labels).inc_by(value);
@@ -366,7 +382,7 @@ fn counter<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, u6
     family.collect()
 }
 
-fn gauge<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, f64)>) -> Vec<MetricFamily> {
+pub(super) fn gauge<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, f64)>) -> Vec<MetricFamily> {
     let Ok(family) = GaugeVec::new(Opts::new(metric.name, metric.help), metric.labels) else { return Vec::new() };
     for (labels, value) in rows {
         family.with_label_values(&labels).set(value);

@@ -22,14 +22,14 @@ pub struct Servers(Option<TokioResolver>);
 
 /// No answer, or one that says that the server cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unanswered;
+pub(in crate::control) struct Unanswered;
 
 /// The records of one name and kind.
-pub(super) struct Records<T> {
+pub(in crate::control) struct Records<T> {
     /// What they say; empty where there are none.
-    pub(super) data: Vec<T>,
+    pub(in crate::control) data: Vec<T>,
     /// How long that may be remembered.
-    pub(super) ttl: Duration,
+    pub(in crate::control) ttl: Duration,
 }
 
 /// How long it is remembered that there are no records, where the zone does not tell.
@@ -57,7 +57,7 @@ impl Servers {
 
     /// What `pick` makes of the records of a name. The name is asked for as it stands: a search list is for what people
     /// type, and would lead a domain's requests to a host of ours that bears its name.
-    pub(super) async fn records<T>(
+    pub(in crate::control) async fn records<T>(
         &self,
         name: &Name,
         kind: RecordType,

@@ -80,7 +80,7 @@ impl Walk<'_> {
     async fn services(&mut self, service: &Domain) -> Result<Vec<SRV>, Failure> {
         let srv = |data: &RData| if let RData::SRV(srv) = data { Some(srv.clone()) } else { None };
         let records = self.servers.records(service, RecordType::SRV, srv).await;
-        followed(self.noted(records)?)
+        followed(self.noted(records)?, MAX_SERVICES)
     }
 
     async fn host(&mut self, host: Domain, port: u16) -> Result<Vec<Target>, Failure> {
@@ -115,7 +115,7 @@ impl Walk<'_> {
 }
 
 /// What stands before a domain in the name of its service (RFC 3263 §4.1).
-fn service_of(transport: Transport) -> &'static str {
+pub(in crate::control) fn service_of(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "_sip._udp",
         Transport::Tcp | Transport::Ws => "_sip._tcp",
@@ -146,21 +146,21 @@ fn udp_service(records: &[NAPTR]) -> Result<Option<Domain>, Failure> {
     }
 }
 
-/// The service records that are followed. A single one whose target is the root says that there is no such service (RFC
+/// The service records that are followed, at most so many. A single one whose target is the root says that there is no such service (RFC
 /// 2782).
-fn followed(mut records: Vec<SRV>) -> Result<Vec<SRV>, Failure> {
+pub(in crate::control) fn followed(mut records: Vec<SRV>, most: usize) -> Result<Vec<SRV>, Failure> {
     if matches!(&records[..], [only] if only.target.is_root()) {
         return Err(Failure::NoUdp);
     }
     records.retain(|srv| srv.port != 0 && !srv.target.is_root());
     // In one order whatever order the server gives, so that what is cut off is the same on every member of a fleet.
     records.sort_by(|a, b| (a.priority, &a.target, a.port, a.weight).cmp(&(b.priority, &b.target, b.port, b.weight)));
-    records.truncate(MAX_SERVICES);
+    records.truncate(most);
     Ok(records)
 }
 
 /// The addresses of a host, of those families that are reached.
-async fn addresses(
+pub(in crate::control) async fn addresses(
     servers: Servers,
     families: Families,
     host: Domain,
@@ -228,9 +228,9 @@ mod tests {
 
     #[test]
     fn a_single_service_at_the_root_says_that_there_is_none() {
-        assert_eq!(followed(vec![srv(1, 5060, ".")]), Err(Failure::NoUdp));
+        assert_eq!(followed(vec![srv(1, 5060, ".")], 9), Err(Failure::NoUdp));
         let records = vec![srv(9, 5060, "b."), srv(1, 5060, "."), srv(1, 0, "c."), srv(1, 5060, "a.")];
-        assert_eq!(followed(records), Ok(vec![srv(1, 5060, "a."), srv(9, 5060, "b.")]));
+        assert_eq!(followed(records, 9), Ok(vec![srv(1, 5060, "a."), srv(9, 5060, "b.")]));
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! Whether files have changed, by looking at them now and then.
+//!
+//! inotify looked quicker. What Kubernetes mounts is changed by turning a symbolic link in a folder above, which a watch on the file
+//! does not see.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Files, as they were when they were last looked at.
+#[derive(Debug)]
+pub struct FileWatch {
+    files: Vec<PathBuf>,
+    seen: Vec<Option<Seen>>,
+}
+
+/// What of a file tells whether it is another, or another content: `None` stands for one that cannot be looked at.
+type Seen = (u64, SystemTime, u64);
+
+impl FileWatch {
+    /// A watch over files as they are. Make it before they are read: what changes meanwhile is found the next time.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        let seen = look(&files);
+        FileWatch { files, seen }
+    }
+
+    /// Whether any has changed since the last look.
+    pub fn has_changed(&mut self) -> bool {
+        let seen = look(&self.files);
+        std::mem::replace(&mut self.seen, seen) != self.seen
+    }
+}
+
+fn look(files: &[PathBuf]) -> Vec<Option<Seen>> {
+    files.iter().map(|file| seen(file)).collect()
+}
+
+fn seen(path: &Path) -> Option<Seen> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.ino(), found.modified().ok()?, found.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_goes_or_comes_is_noticed_once() {
+        let folder = std::env::temp_dir().join(format!("viaduct-file-watch-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("list");
+        let mut watch = FileWatch::new(vec![file.clone()]);
+        let mut changes = || (watch.has_changed(), watch.has_changed());
+        assert_eq!(changes(), (false, false));
+        fs::write(&file, "a").unwrap();
+        assert_eq!(changes(), (true, false));
+        fs::write(folder.join("other"), "b").unwrap();
+        fs::rename(folder.join("other"), &file).unwrap();
+        assert_eq!(changes(), (true, false), "another file of the same length");
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(changes(), (true, false));
+    }
+}
