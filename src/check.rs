@@ -8,13 +8,14 @@ use crate::config::layers::LayerSettings;
 use crate::config::streams::StreamSettings;
 use crate::io::{self, Choice};
 use crate::run::RunError;
+use crate::run::discovery;
 use crate::run::plan::{self, Plan};
 use crate::run::sockets;
 
 /// Checks, and gives what is in effect as text. It may run beside a running Viaduct: it takes no port that is in use.
 pub fn check(settings: &Settings) -> Result<String, RunError> {
     sockets::allow_descriptors(settings);
-    let Plan { snapshot, digest, in_use, tls, .. } = plan::make(settings)?;
+    let Plan { snapshot, digest, in_use, tls, .. } = plan::make(settings, discovery::look_up(settings)?)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<30} {value}");
@@ -46,6 +47,9 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     if snapshot.pool().backends().is_empty() {
         line("VIADUCT_BACKENDS", "none: every call is answered 503".to_owned());
     }
+    let file = settings.discovery.backends_file.as_ref();
+    line("VIADUCT_BACKENDS_FILE", file.map_or_else(|| "none".to_owned(), |path| path.display().to_string()));
+    line("VIADUCT_DNS_HOLD_S", settings.discovery.dns_hold_s.to_string());
     let trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
     line("VIADUCT_TRUSTED", if trusted.is_empty() { "none".to_owned() } else { trusted.join(",") });
     let resolvers: Vec<String> = settings.resolvers.0.iter().map(ToString::to_string).collect();

@@ -3,8 +3,10 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`admin`] | the settings of the admin listener |
-//! | [`value`] | the grammar of listeners, backends and networks |
 //! | [`log`] | what is logged, and how |
+//! | [`value`] | the grammar of listeners, networks and name servers |
+//! | [`backends`] | the grammar of backends |
+//! | [`discovery`] | the settings of names of backends, and backends in a file |
 //! | [`secrets`] | the secrets, in variables or files |
 //! | [`outlier`] | the settings of outliers |
 //! | [`overload`] | the settings of overload |
@@ -21,7 +23,9 @@
 //! rule for which wins; lists are short enough for one line each.
 
 pub mod admin;
+pub mod backends;
 pub mod ctl;
+pub mod discovery;
 pub mod error;
 pub mod layers;
 pub mod log;
@@ -46,7 +50,9 @@ use crate::proxy::hash_key::HashRules;
 use crate::proxy::snapshot::{OnLostPin, PathMode, Policy};
 
 use admin::AdminSettings;
+use backends::Backends;
 use ctl::CtlSettings;
+use discovery::DiscoverySettings;
 use layers::LayerSettings;
 use log::LogFormat;
 use outlier::OutlierSettings;
@@ -55,7 +61,7 @@ use pool::PoolSettings;
 use probe::ProbeSettings;
 use secrets::SecretText;
 use streams::StreamSettings;
-use value::{Backends, Listeners, Networks, Resolvers};
+use value::{Listeners, Networks, Resolvers};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -127,10 +133,12 @@ pub struct Settings {
     #[arg(long, env = "VIADUCT_LISTEN", global = true, default_value = "udp://0.0.0.0:5060", value_name = "LIST")]
     pub listen: Listeners,
 
-    /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port[;weight=n]. The transport is
-    /// udp, tcp or tls, and one that a listener has; ;also=tcp after one over udp says that it takes both there. The name defaults
-    /// to host:port; a backend that keeps its name keeps its calls. Weights go from 0 to 1000 and default to 1. Host names
-    /// are resolved once, at start
+    /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port, the port not always, and
+    /// ;weight=n behind it. The transport is udp, tcp or tls, and one that a listener has; ;also=tcp after one over udp says
+    /// that it takes both there. A host name with a port is each of its addresses; one without leads to what its service
+    /// records (SRV) say, with sip:// by whichever transport the domain prefers (NAPTR). Names are looked up for as long as
+    /// Viaduct runs. The entry's name defaults to host:port; a backend that keeps its name keeps its calls. Weights go from 0
+    /// to 1000 and default to 1
     #[arg(long, env = "VIADUCT_BACKENDS", global = true, default_value = "", value_name = "LIST")]
     pub backends: Backends,
 
@@ -237,6 +245,10 @@ pub struct Settings {
     /// The kernel's send buffer a socket; the kernel caps it at net.core.wmem_max
     #[arg(long, env = "VIADUCT_SOCKET_SEND_BYTES", global = true, default_value_t = 4 << 20, value_parser = value_parser!(u32).range(4_096..=1 << 30), value_name = "BYTES")]
     pub socket_send_bytes: u32,
+
+    /// What is set of names of backends.
+    #[command(flatten)]
+    pub discovery: DiscoverySettings,
 
     /// What is set of the living pool.
     #[command(flatten)]

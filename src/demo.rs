@@ -36,6 +36,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UdpSocket};
@@ -49,7 +50,7 @@ use crate::control::admin::log::LogFilter;
 use crate::control::admin::{self, Admin};
 use crate::control::signal::Terminations;
 use crate::io::Choice;
-use crate::run::{RunError, Viaduct};
+use crate::run::{RunError, Viaduct, discovery};
 
 use backend::Backend;
 use caller::Caller;
@@ -74,13 +75,16 @@ pub fn demo(demo: &DemoSettings, settings: &Settings, log: &HeldLog, filter: Log
 async fn carry(demo: &DemoSettings, settings: &Settings, log: &HeldLog, filter: LogFilter) -> Result<bool, RunError> {
     let (members, sockets) = open_backends().await?;
     let settings = settings::for_demo(settings, &members)?;
-    let mut viaduct = Viaduct::start(&settings)?;
+    let servers = discovery::servers(&settings);
+    let begun = discovery::begin(&settings, servers.clone()).await?;
+    let mut viaduct = Viaduct::start(&settings, begun.members, begun.cells)?;
+    viaduct.admin.ready.store(true, Ordering::Release);
     let (listener, notice) = bind_admin(settings.admin.admin_listen).await?;
     let metrics = listener.local_addr().map_err(RunError::Control)?;
     let (stop_admin, stopped) = oneshot::channel();
     let (steward, pool) = viaduct.steward(&settings)?;
     let steering = tokio::spawn(steward.run());
-    let api = viaduct.api(&settings, pool, filter)?;
+    let api = viaduct.api(&settings, pool, servers, filter)?;
     let served = tokio::spawn(admin::serve(listener, viaduct.admin.clone(), api, stopped));
     log.release();
     if let Some(notice) = notice {

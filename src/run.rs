@@ -2,16 +2,24 @@
 //!
 //! | module | charge |
 //! | --- | --- |
-//! | [`plan`] | settings become a snapshot: names resolved, addresses chosen |
 //! | [`explain`] | `viaduct explain` |
 //! | [`admission`] | a backend that joins while Viaduct runs |
+//! | [`discovery`] | settings become a list of backends, and somebody who looks up their names |
+//! | [`plan`] | settings become a snapshot: addresses chosen |
+//! | [`reach`] | whether a backend can be one: reached, and not Viaduct itself |
+//! | `report` | what is told in the log at the start |
+//! | `digest` | what the members of a fleet must have in common, as a digest |
 //! | [`certificates`] | settings become certificates, keys and authorities |
 //! | [`sockets`] | listeners become sockets, and connections get descriptors |
 
 pub mod admission;
 pub mod certificates;
+mod digest;
+pub mod discovery;
 pub mod explain;
 pub mod plan;
+pub mod reach;
+mod report;
 pub mod sockets;
 
 use std::pin::pin;
@@ -25,7 +33,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::balance::backend::BackendIndex;
 use crate::config::error::ConfigError;
 use crate::config::overload::OverloadSettings;
 use crate::config::secrets::SecretSetting;
@@ -37,8 +44,10 @@ use crate::control::admin::problem::Problem;
 use crate::control::admin::rates::Rates;
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
+use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::outlier::watcher::Watcher;
 use crate::control::overload::monitor::Monitor;
+use crate::control::pool::MemberSpec;
 use crate::control::probe::prober::{Prober, Tools};
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
@@ -50,6 +59,7 @@ use crate::metrics::admin::AdminCells;
 use crate::metrics::cells::ShardCells;
 use crate::metrics::certificates::Certificates;
 use crate::metrics::collector::Metrics;
+use crate::metrics::discovery::{DiscoveryCells, DiscoveryPage};
 use crate::metrics::names::NameCells;
 use crate::metrics::pool::PoolCells;
 use crate::proxy::names::Families;
@@ -111,26 +121,35 @@ pub fn run(settings: &Settings, log: LogFilter) -> Result<(), RunError> {
         let admin = bind_admin(settings).await?;
         let hangups = signal::hangups().map_err(RunError::Control)?;
         let mut terminations = Terminations::new().map_err(RunError::Control)?;
-        let mut viaduct = Viaduct::start(settings)?;
-        let resolving = tokio::spawn(viaduct.resolver(settings).run());
+        let servers = discovery::servers(settings);
+        let begun = discovery::begin(settings, servers.clone()).await?;
+        let mut viaduct = Viaduct::start(settings, begun.members, begun.cells)?;
+        viaduct.admin.ready.store(begun.handle.is_ready(), Ordering::Release);
+        let resolving = tokio::spawn(viaduct.resolver(servers.clone()).run());
         let rereading = viaduct.watch.take().map(|watch| tokio::spawn(watch.run(hangups)));
         let (steward, pool) = viaduct.steward(settings)?;
         let steering = tokio::spawn(steward.run());
-        let api = viaduct.api(settings, pool.clone(), log)?;
+        let api = viaduct.api(settings, pool.clone(), servers, log)?;
         let address = settings.admin.admin_listen;
         tracing::info!(%address, "status at /, API at /api, metrics at /metrics, health at /livez and /readyz");
         let (stop_admin, stopped) = oneshot::channel();
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), api, stopped));
+        let discovering = tokio::spawn(begun.discovery.run(discovery::steered(pool.clone(), viaduct.snapshot.clone())));
+        let readying = tokio::spawn(ready(begun.handle.clone(), viaduct.admin.clone()));
+        let backends_file =
+            tokio::spawn(discovery::watch_file(settings.clone(), viaduct.snapshot.clone(), begun.handle));
         let watching = viaduct.watcher(settings, pool.clone()).map(|watcher| tokio::spawn(watcher.run()));
         let monitoring = viaduct.monitor(settings, pool.clone()).map(|monitor| tokio::spawn(monitor.run()));
         let probing = viaduct.prober(settings, pool).map(|prober| tokio::spawn(prober.run()));
         let outcome = viaduct.wait(&mut terminations).await;
+        readying.abort();
         viaduct.admin.ready.store(false, Ordering::Release);
         if outcome.is_ok() {
             viaduct.drain(Duration::from_secs(settings.streams.grace_s.into())).await;
         }
-        resolving.abort();
-        steering.abort();
+        for task in [resolving, steering, discovering, backends_file] {
+            task.abort();
+        }
         for task in [rereading, watching, monitoring, probing].into_iter().flatten() {
             task.abort();
         }
@@ -141,6 +160,16 @@ pub fn run(settings: &Settings, log: LogFilter) -> Result<(), RunError> {
         outcome
     });
     outcome.map_err(RunError::Control)?
+}
+
+/// Has the orchestrator send traffic once the first list of backends is there.
+async fn ready(discovery: DiscoveryHandle, admin: Arc<Admin>) {
+    if !discovery.is_ready() {
+        tracing::warn!("not every name of VIADUCT_BACKENDS is found yet, so /readyz says 503");
+    }
+    if discovery.ready().await.is_ok() {
+        admin.ready.store(true, Ordering::Release);
+    }
 }
 
 async fn bind_admin(settings: &Settings) -> Result<TcpListener, RunError> {
@@ -175,10 +204,11 @@ pub struct Viaduct {
 }
 
 impl Viaduct {
-    /// Resolves, binds and starts the shards. Returns when all of them run.
-    pub fn start(settings: &Settings) -> Result<Self, RunError> {
+    /// Binds and starts the shards, with a pool that begins with these members. Returns when all of them run. Who has it know of
+    /// its backends by discovery says when it is ready.
+    pub fn start(settings: &Settings, members: Vec<MemberSpec>, found: Arc<DiscoveryCells>) -> Result<Self, RunError> {
         sockets::allow_descriptors(settings);
-        let plan = plan::make(settings)?;
+        let plan = plan::make(settings, members)?;
         let sockets = sockets::open(&plan, settings)?;
         let Plan { snapshot, digest, tls, tls_files, .. } = plan;
         let certificates = Arc::new(Certificates::new(Arc::new(ArcSwap::from_pointee(tls))));
@@ -211,8 +241,8 @@ impl Viaduct {
             };
             shards.push(shard_thread::start(plan, doorbell, ended).map_err(RunError::Shard)?);
         }
-        warn_of_own_addresses(settings);
-        report(&shards, &snapshot, &digest);
+        report::warn_of_own_addresses(settings);
+        report::report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
         let (names, pool) = (Arc::new(NameCells::default()), Arc::new(PoolCells::default()));
         let admin_cells = Arc::new(AdminCells::default());
@@ -225,8 +255,10 @@ impl Viaduct {
             publication.clone(),
             digest.clone(),
         );
-        let metrics = metrics.map_err(|error| RunError::Control(io::Error::other(error)))?;
-        let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(true) });
+        let metrics = metrics
+            .map(|metrics| metrics.with(DiscoveryPage(found)))
+            .map_err(|error| RunError::Control(io::Error::other(error)))?;
+        let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(false) });
         let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
         let watch = Some(Watch::new(tls_files, certificates, every));
         let started = (Instant::now(), SystemTime::now());
@@ -253,14 +285,7 @@ impl Viaduct {
     }
 
     /// Who resolves the names that the shards ask for. Until it runs, no name is known.
-    pub fn resolver(&self, settings: &Settings) -> Resolver {
-        let servers = Servers::new(&settings.resolvers.0).unwrap_or_else(|error| {
-            tracing::warn!(
-                "no name server is known (VIADUCT_RESOLVERS, /etc/resolv.conf), so requests of backends to host names are \
-                 answered 500: {error}"
-            );
-            Servers::none()
-        });
+    pub fn resolver(&self, servers: Servers) -> Resolver {
         let families = Families::of(self.snapshot.listeners());
         Resolver::new(self.exchange.clone(), self.names.clone(), servers, families)
     }
@@ -272,14 +297,20 @@ impl Viaduct {
     }
 
     /// What operators ask and change by HTTP.
-    pub fn api(&self, settings: &Settings, pool: PoolHandle, log: LogFilter) -> Result<Arc<Api>, ConfigError> {
+    pub fn api(
+        &self,
+        settings: &Settings,
+        pool: PoolHandle,
+        servers: Servers,
+        log: LogFilter,
+    ) -> Result<Arc<Api>, ConfigError> {
         let guard = match settings.admin_token()? {
             SecretSetting::Set(token) => Guard::new(Some(&token)),
             SecretSetting::Missing => Guard::new(None),
         };
         let snapshot = self.snapshot.clone();
-        let admit = move |list: &str, purpose| {
-            let members = admission::members(list, purpose, snapshot.listeners());
+        let admit = move |list: &str| {
+            let members = admission::members(list, snapshot.listeners(), servers.clone());
             members.map_err(|error| Problem::senseless(error.wrong(), error.right()))
         };
         Ok(Arc::new(Api {
@@ -398,40 +429,4 @@ fn cores(settings: &Settings, shards: usize) -> Vec<Option<core_affinity::CoreId
     };
     let allowed = if pinned { allowed } else { Vec::new() };
     (0..shards).map(|shard| allowed.get(shard % allowed.len().max(1)).copied()).collect()
-}
-
-/// A backend takes a CANCEL for another transaction's if its Via names another host than the INVITE's (§17.2.3).
-fn warn_of_own_addresses(settings: &Settings) {
-    let own = settings.listen.0.iter().find(|listen| listen.advertise.is_none());
-    if let (Some(listen), Ok(SecretSetting::Set(_))) = (own, settings.secret()) {
-        tracing::info!(
-            listener = %listen.address,
-            "the listener advertises an address of this machine; members of a fleet need the same ;advertise=host:port"
-        );
-    }
-}
-
-fn report(shards: &[Running], snapshot: &crate::proxy::snapshot::Snapshot, digest: &str) {
-    if let Some(fallback) = shards.iter().find_map(|shard| shard.fallback.as_ref()) {
-        tracing::warn!("io_uring is not to be had, so the poll engine runs in its place: {fallback}");
-    }
-    for listener in snapshot.listeners() {
-        tracing::info!(
-            transport = listener.transport.label(),
-            address = %listener.address,
-            advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port),
-            "listening"
-        );
-    }
-    for (index, backend) in snapshot.pool().backends().iter().enumerate() {
-        let transport = snapshot.backend_transport(BackendIndex(index as u16)).label();
-        tracing::info!(name = backend.name, transport, address = %backend.address, weight = %backend.weight, "backend");
-    }
-    if snapshot.table().owner(0).is_none() {
-        tracing::warn!("no backend has any weight (VIADUCT_BACKENDS), so every call is answered 503");
-    }
-    let mut engines: Vec<&str> = shards.iter().map(|shard| shard.cells.engine.label()).collect();
-    engines.dedup();
-    let engine = engines.join(", ");
-    tracing::info!(shards = shards.len(), engine, digest, version = env!("CARGO_PKG_VERSION"), "running");
 }

@@ -1,4 +1,4 @@
-//! The grammar of listeners, backends, networks and name servers.
+//! The grammar of listeners, networks and name servers.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use crate::balance::backend::Weight;
 use crate::frame::tls::ClientCertificates;
 use crate::proxy::hash_key::{HashKey, HashRules};
 use crate::sip::Transport;
@@ -32,25 +31,6 @@ pub struct Listen {
     pub clients: ClientCertificates,
     /// Whether load balancers in front say there for whom they speak.
     pub takes_proxy_protocol: bool,
-}
-
-/// A comma list of backends; it may be empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backends(pub Vec<BackendSetting>);
-
-/// One backend: `[name=]transport://host:port[;weight=n][;also=tcp]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackendSetting {
-    /// What it is known by.
-    pub name: String,
-    /// How it is spoken to.
-    pub transport: Transport,
-    /// Where it is.
-    pub target: HostPort,
-    /// Its share.
-    pub weight: Weight,
-    /// Whether it takes TCP besides UDP.
-    pub also_by_tcp: bool,
 }
 
 /// A host, by name or address, and a port. An IPv6 address stands in brackets.
@@ -107,14 +87,6 @@ impl FromStr for Listeners {
 /// As many as a return path can tell apart.
 const MAX_LISTENERS: usize = 64;
 
-impl FromStr for Backends {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        items(text).map(parse_backend).collect::<Result<_, _>>().map(Backends)
-    }
-}
-
 impl FromStr for Networks {
     type Err = String;
 
@@ -168,18 +140,6 @@ impl FromStr for HostPort {
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl fmt::Display for Backends {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, BackendSetting { name, transport, target, weight, also_by_tcp }) in self.0.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let also = if *also_by_tcp { ALSO_BY_TCP } else { "" };
-            let semicolon = if *also_by_tcp { ";" } else { "" };
-            write!(f, "{comma}{name}={}://{target};weight={weight}{semicolon}{also}", transport.label())?;
-        }
-        Ok(())
     }
 }
 
@@ -275,67 +235,23 @@ fn parse_advertised(text: &str) -> Result<HostPort, String> {
     Ok(advertised)
 }
 
-/// What a backend over UDP says that takes TCP too.
-const ALSO_BY_TCP: &str = "also=tcp";
-
-fn parse_backend(item: &str) -> Result<BackendSetting, String> {
-    let (head, address) = item.split_once("://").ok_or_else(|| no_transport(item))?;
-    let (name, transport) = match head.rsplit_once('=') {
-        Some((name, transport)) => (Some(name), transport),
-        None => (None, head),
-    };
-    let transport = parse_transport(transport, item)?;
-    if transport.is_web_socket() {
-        return Err(format!(
-            "`{item}` cannot be reached: WebSocket is for clients alone, backends take udp, tcp or tls"
-        ));
-    }
-    let mut parts = address.split(';');
-    let target = parts.next().unwrap_or_default().parse::<HostPort>()?;
-    if target.port == 0 {
-        return Err(format!("port 0 in `{item}` is no port to send to"));
-    }
-    let (mut weight, mut also_by_tcp) = (Weight::DEFAULT, false);
-    for part in parts {
-        if part == ALSO_BY_TCP {
-            if transport != Transport::Udp {
-                return Err(format!("`{part}` in `{item}` is for a backend over udp://"));
-            }
-            also_by_tcp = true;
-            continue;
-        }
-        let value = part.strip_prefix("weight=").and_then(|value| value.parse().ok()).and_then(Weight::new);
-        weight = value.ok_or_else(|| {
-            format!("`{part}` in `{item}` is not weight= and a number from 0 to {}, nor {ALSO_BY_TCP}", Weight::MAX)
-        })?;
-    }
-    let name = name.map_or_else(|| target.to_string(), str::to_owned);
-    if name.is_empty()
-        || name.len() > 128
-        || !name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\,;".contains(&byte))
-    {
-        return Err(format!("`{name}` in `{item}` is not a name: 1 to 128 visible characters without quotes"));
-    }
-    Ok(BackendSetting { name, transport, target, weight, also_by_tcp })
-}
-
 fn split_transport(item: &str) -> Result<(Transport, &str), String> {
     let (transport, rest) = item.split_once("://").ok_or_else(|| no_transport(item))?;
     Ok((parse_transport(transport, item)?, rest))
 }
 
-fn no_transport(item: &str) -> String {
+pub(super) fn no_transport(item: &str) -> String {
     format!("`{item}` does not begin with a transport, as udp:// or tls://")
 }
 
-fn parse_transport(word: &str, item: &str) -> Result<Transport, String> {
+pub(super) fn parse_transport(word: &str, item: &str) -> Result<Transport, String> {
     let known = Transport::ALL.into_iter().find(|transport| transport.label() == word);
     let spoken = || Transport::ALL.map(Transport::label).join(", ");
     known.ok_or_else(|| format!("`{word}` in `{item}` is not a transport this version speaks: {}", spoken()))
 }
 
 /// A last label of digits is an address mistyped: the resolver would read 10.0.12 as 10.0.0.12.
-fn is_host_name(host: &str) -> bool {
+pub(super) fn is_host_name(host: &str) -> bool {
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let mistyped =
         last.starts_with(|first: char| first.is_ascii_digit()) && host.parse::<std::net::Ipv4Addr>().is_err();
@@ -353,14 +269,6 @@ mod tests {
         let Listeners(listeners) = text.parse().unwrap();
         assert_eq!(listeners[0].advertise.as_ref().unwrap().to_string(), "sip.example.com:5060");
         assert_eq!(listeners[1].address, "[::]:5060".parse().unwrap());
-    }
-
-    #[test]
-    fn backends_are_named_after_where_they_are_unless_named() {
-        let Backends(backends) = "udp://10.0.0.1:5060,a=udp://b.example:5070;weight=3".parse().unwrap();
-        assert_eq!((backends[0].name.as_str(), backends[0].weight), ("10.0.0.1:5060", Weight::DEFAULT));
-        assert_eq!((backends[1].name.as_str(), backends[1].weight.value()), ("a", 3));
-        assert_eq!("".parse::<Backends>(), Ok(Backends::default()));
     }
 
     #[test]
@@ -387,18 +295,8 @@ mod tests {
 
     #[test]
     fn a_transport_that_is_not_spoken_is_told_with_those_that_are() {
-        let error = "sctp://10.0.0.1:5061".parse::<Backends>().unwrap_err();
+        let error = "sctp://10.0.0.1:5061".parse::<Listeners>().unwrap_err();
         assert!(error.ends_with("speaks: udp, tcp, tls, ws, wss"), "{error}");
-        let error = "wss://10.0.0.1:5061".parse::<Backends>().unwrap_err();
-        assert!(error.ends_with("backends take udp, tcp or tls"), "{error}");
-    }
-
-    #[test]
-    fn backends_print_as_they_are_read() {
-        let backends: Backends =
-            "tcp://10.0.0.1:5060,a=udp://b.example:5070;weight=3,b=udp://c.example:5060;also=tcp".parse().unwrap();
-        assert_eq!(backends.0.iter().map(|backend| backend.also_by_tcp).collect::<Vec<_>>(), [false, false, true]);
-        assert_eq!(backends.to_string().parse(), Ok(backends));
     }
 
     #[test]
@@ -413,23 +311,6 @@ mod tests {
             "udp://1.1.1.1:1,udp://1.1.1.1:1",
         ] {
             assert!(text.parse::<Listeners>().is_err(), "{text}");
-        }
-        for text in [
-            "10.0.0.1:5060",
-            "udp://10.0.0.1",
-            "udp://10.0.0.1:0",
-            "udp://::1:5060",
-            "udp://a:1;weight=1001",
-            "udp://a:1;w=1",
-            "udp://a:1;also=tls",
-            "tcp://a:1;also=tcp",
-            "=udp://a:1",
-            "udp://a b:1",
-            "udp://10.0.12:5060",
-            "udp://0x7f.1:5060",
-        ] {
-            let error = text.parse::<Backends>().unwrap_err();
-            assert!(error.contains('`'), "{text}: {error}");
         }
         assert!("10.0.0.0/8,::1,nowhere".parse::<Networks>().is_err());
         assert_eq!("10.0.0.0/8, ::1".parse::<Networks>().unwrap().0.len(), 2);

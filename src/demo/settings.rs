@@ -7,9 +7,11 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::config::Settings;
+use crate::config::backends::Backends;
+use crate::config::discovery::DiscoverySettings;
 use crate::config::error::ConfigError;
 use crate::config::secrets::SecretText;
-use crate::config::value::{Backends, Listeners, Networks};
+use crate::config::value::{Listeners, Networks};
 
 use super::draws::Draws;
 
@@ -37,6 +39,7 @@ pub fn for_demo(settings: &Settings, members: &[Member]) -> Result<Settings, Con
     Ok(Settings {
         listen: own("VIADUCT_LISTEN", "udp://127.0.0.1:0", str::parse::<Listeners>)?,
         backends: own("VIADUCT_BACKENDS", &pool(members), str::parse::<Backends>)?,
+        discovery: DiscoverySettings { backends_file: None, ..settings.discovery.clone() },
         trusted: Networks::default(),
         secret: Some(SecretText(secret()?)),
         secret_file: None,

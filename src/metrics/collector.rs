@@ -1,6 +1,7 @@
 //! Sums the cells of all shards when Prometheus asks.
 
 mod admin;
+mod labels;
 mod layers;
 mod load;
 mod names;
@@ -15,19 +16,15 @@ use prometheus::{GaugeVec, IntCounterVec, Opts, Registry, TextEncoder};
 use crate::balance::backend::BackendIndex;
 use crate::balance::standing::Standing;
 use crate::frame::stream::Fault as FramingFault;
-use crate::io::SendError;
 use crate::proxy::inbound::Side;
 use crate::proxy::latency::{MethodClass, Phase};
 use crate::proxy::publication::Publication;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::verdict::{AbsorbReason, Fault, MessageKind, RejectedToken};
 use crate::sip::Transport;
-use crate::sip::header::HeaderName;
 use crate::sip::reply::Status;
-use crate::sip::start_line::Method;
 
 use super::admin::AdminCells;
-use super::backends::CLASSES;
 use super::cells::{Dropped, ShardCells, TurnCells};
 use super::certificates::Certificates;
 use super::connections::{ConnectionCells, Direction, Ended, Refused};
@@ -35,6 +32,9 @@ use super::latency::{self, Total};
 use super::names::NameCells;
 use super::pool::{PoolCells, ProbeOutcome};
 use super::{self as metrics, Metric};
+
+pub use labels::dropped_label;
+use labels::{CLASS_LABELS, fault_label, kind_labels};
 
 /// Everything on the metrics page.
 pub struct Metrics {
@@ -317,63 +317,6 @@ impl Sum {
     }
 }
 
-const CLASS_LABELS: [&str; CLASSES] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
-
-/// The labels `method` and `status_class` of a kind, by its index.
-fn kind_labels(index: usize) -> (&'static str, &'static str) {
-    match Method::ALL.get(index) {
-        Some(method) => (method.label(), ""),
-        None => ("", CLASS_LABELS.get(index - Method::COUNT).copied().unwrap_or("")),
-    }
-}
-
-/// The label of a reason to drop a message, by [`Dropped::index`].
-pub fn dropped_label(index: usize) -> &'static str {
-    const LABELS: [&str; Dropped::COUNT - SendError::ALL.len()] = [
-        "malformed",
-        "response_unverified",
-        "response_exhausted",
-        "ack_refused",
-        "draft_full",
-        "name_being_resolved",
-        "truncated",
-        "no_send_slot",
-        "too_long_to_send",
-        "connection_gone",
-        "queue_full",
-        "mailbox_full",
-        "no_connection",
-        "framing",
-        "queues_full",
-        "shard_ended",
-        "proxy_protocol",
-    ];
-    match LABELS.get(index) {
-        Some(label) => label,
-        None => SendError::ALL.get(index - LABELS.len()).map_or("", |error| send_error_label(*error)),
-    }
-}
-
-fn send_error_label(error: SendError) -> &'static str {
-    match error {
-        SendError::WouldBlock => "send_would_block",
-        SendError::Unreachable => "send_unreachable",
-        SendError::NotPermitted => "send_not_permitted",
-        SendError::TooLong => "send_too_long",
-        SendError::Other => "send_other",
-        SendError::ConnectionClosed => "send_connection_closed",
-    }
-}
-
-fn fault_label(index: usize) -> &'static str {
-    const LABELS: [&str; Fault::COUNT - HeaderName::COUNT] =
-        ["not_sip", "no_end_of_head", "too_many_headers", "start_line", "version", "request_uri"];
-    match LABELS.get(index) {
-        Some(label) => label,
-        None => HeaderName::ALL.get(index - LABELS.len()).map_or("", |name| name.label()),
-    }
-}
-
 pub(super) fn counter<'a>(metric: &Metric, rows: impl IntoIterator<Item = (Vec<&'a str>, u64)>) -> Vec<MetricFamily> {
     let Ok(family) = IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels) else { return Vec::new() };
     for (labels, value) in rows {
@@ -447,16 +390,5 @@ mod tests {
         assert!(page.contains(&format!("\n{} 2\n", metrics::STUN_ANSWERED.name)), "an answer counts once it is sent");
         let over_udp = |line: &str| line.starts_with(metrics::CONNECTIONS.name) && line.contains(r#""udp""#);
         assert!(!page.lines().any(over_udp), "UDP has no connections");
-    }
-
-    #[test]
-    fn each_reason_to_drop_has_a_label_of_its_own() {
-        let mut labels: Vec<_> = (0..Dropped::COUNT).map(dropped_label).collect();
-        assert_eq!(labels[Dropped::ConnectionGone.index()], "connection_gone");
-        assert_eq!(labels[Dropped::Framing.index()], "framing");
-        assert_eq!(labels[Dropped::SendFailed(SendError::WouldBlock).index()], "send_would_block");
-        labels.sort_unstable();
-        labels.dedup();
-        assert_eq!((labels.len(), labels.contains(&"")), (Dropped::COUNT, false));
     }
 }

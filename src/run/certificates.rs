@@ -30,7 +30,9 @@ pub fn load(settings: &Settings) -> Result<(TlsContext, ContextFiles), ConfigErr
 
 /// Whether a backend is reached over TLS.
 fn connects(settings: &Settings) -> bool {
-    settings.backends.0.iter().any(|backend| backend.transport == Transport::Tls)
+    // A file that cannot be read is told of elsewhere; a domain may choose TLS.
+    let backends = settings.all_backends().unwrap_or_default();
+    backends.0.iter().any(|backend| backend.transport.is_none_or(|transport| transport == Transport::Tls))
 }
 
 fn files(settings: &Settings) -> Result<ContextFiles, ConfigError> {

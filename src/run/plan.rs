@@ -1,21 +1,20 @@
-//! Settings become a snapshot: names are resolved, addresses chosen, and what cannot work is refused.
+//! Settings become a snapshot: addresses are chosen, and what cannot work is refused.
 //!
 //! Binding first and deciding later looked simpler. A socket that shares its port is given datagrams from the moment it is
 //! bound, and nobody reads them while the table is made; so sockets are opened last, and a check opens none.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use sha2::{Digest, Sha256};
 
 use crate::balance::backend::{Backend, BackendIndex};
-use crate::balance::pool::{Pool, PoolError};
+use crate::balance::pool::Pool;
 use crate::config::error::ConfigError;
 use crate::config::per_network::PerNetworkSetting;
 use crate::config::secrets::SecretSetting;
-use crate::config::value::{BackendSetting, HostPort, Listen};
+use crate::config::value::{HostPort, Listen};
 use crate::config::{Settings, Switch};
 use crate::control::outlier::OutlierPolicy;
 use crate::control::overload::rest::RestPolicy;
@@ -32,8 +31,10 @@ use crate::shard::networks::PerNetwork;
 use crate::shard::policy::{ConnectionPolicy, HALF_CLOSED, ListenerPolicy};
 use crate::sip::Transport;
 
-use super::certificates;
+use super::digest::digest;
+use super::discovery::SOURCE;
 use super::sockets::{self, Claimed};
+use super::{certificates, discovery, reach};
 
 /// What the shards start from.
 #[derive(Debug)]
@@ -50,47 +51,47 @@ pub struct Plan {
     pub tls_files: ContextFiles,
 }
 
-/// Makes the plan. Binds each listener for a moment, to learn its port where port 0 is set, and whether it is free.
-pub fn make(settings: &Settings) -> Result<Plan, ConfigError> {
-    let (keys, pool) = (keys(settings)?, pool(settings)?);
+/// Makes the plan, with a pool that begins with these members. Binds each listener for a moment, to learn its port where port 0
+/// is set, and whether it is free.
+pub fn make(settings: &Settings, members: Vec<MemberSpec>) -> Result<Plan, ConfigError> {
+    let keys = keys(settings)?;
     let (tls, tls_files) = certificates::load(settings)?;
     let Claimed { addresses, in_use } = sockets::claim(settings)?;
-    let digest = digest(&keys, &pool, settings);
-    Ok(Plan { snapshot: snapshot(settings, keys, pool, &addresses)?, digest, in_use, tls, tls_files })
+    let digest = digest(&keys, settings)?;
+    Ok(Plan { snapshot: snapshot(settings, keys, members, &addresses)?, digest, in_use, tls, tls_files })
 }
 
-/// The snapshot alone, with the listeners' addresses as they are set: no listener is bound, so a port 0 stays 0.
-pub fn snapshot_as_set(settings: &Settings) -> Result<Snapshot, ConfigError> {
+/// The snapshot alone, with a pool of these members and the listeners' addresses as they are set: no listener is bound, so a port
+/// 0 stays 0.
+pub fn snapshot_as_set(settings: &Settings, members: Vec<MemberSpec>) -> Result<Snapshot, ConfigError> {
     let addresses: Vec<SocketAddr> = settings.listen.0.iter().map(|listen| listen.address).collect();
-    snapshot(settings, keys(settings)?, pool(settings)?, &addresses)
+    snapshot(settings, keys(settings)?, members, &addresses)
 }
 
-fn snapshot(settings: &Settings, keys: Keys, pool: Pool, addresses: &[SocketAddr]) -> Result<Snapshot, ConfigError> {
-    let listeners = listeners(settings, addresses, &pool)?;
-    let transports = transports(settings);
-    let snapshot = Snapshot::new(listeners, pool, keys, settings.policy()).with_backend_transports(transports);
-    let ways = snapshot.pool().backends().iter().zip(also_by_tcp(settings, snapshot.pool()));
-    let both: Vec<SocketAddr> = ways.filter(|(_, also)| *also).map(|(backend, _)| backend.address).collect();
-    let snapshot = snapshot.with_backends_also_by_tcp(both);
-    reachable(&snapshot)?;
-    no_loop(&snapshot)?;
+fn snapshot(
+    settings: &Settings,
+    keys: Keys,
+    mut members: Vec<MemberSpec>,
+    addresses: &[SocketAddr],
+) -> Result<Snapshot, ConfigError> {
+    // The order of a pool is that of the names.
+    members.sort_by(|one, other| one.backend.name.cmp(&other.backend.name));
+    let listeners = listeners(settings, addresses, &pool(settings, &members)?)?;
+    let members = reach::admitted(settings, &listeners, members)?;
+    let transports = members.iter().map(|member| member.transport).collect();
+    let also_by_tcp = members.iter().filter(|member| member.also_by_tcp).map(|member| member.backend.address);
+    let snapshot = Snapshot::new(listeners, pool(settings, &members)?, keys, settings.policy())
+        .with_backend_transports(transports)
+        .with_backends_also_by_tcp(also_by_tcp);
     Ok(match settings.latency {
         Switch::On => snapshot.with_latency(random_instance()?),
         Switch::Off => snapshot,
     })
 }
 
-/// The transports of the backends, in the order of the pool, which is that of their names.
-fn transports(settings: &Settings) -> Vec<Transport> {
-    let mut named: Vec<_> = settings.backends.0.iter().map(|backend| (&backend.name, backend.transport)).collect();
-    named.sort_by_key(|(name, _)| *name);
-    named.into_iter().map(|(_, transport)| transport).collect()
-}
-
-/// Which of the pool's backends take TCP besides UDP, in its order.
-fn also_by_tcp(settings: &Settings, pool: &Pool) -> Vec<bool> {
-    let set = |backend: &Backend| settings.backends.0.iter().find(|set| set.name == backend.name);
-    pool.backends().iter().map(|backend| set(backend).is_some_and(|set| set.also_by_tcp)).collect()
+fn pool(settings: &Settings, members: &[MemberSpec]) -> Result<Pool, ConfigError> {
+    let pool = Pool::new(members.iter().map(|member| member.backend.clone()).collect());
+    pool.map_err(|error| discovery::pool_error(&settings.backends, &error))
 }
 
 fn keys(settings: &Settings) -> Result<Keys, ConfigError> {
@@ -141,7 +142,7 @@ pub fn connection_policy(settings: &Settings, tls: Arc<ArcSwap<TlsContext>>) -> 
     }
 }
 
-/// The pool that is steered while Viaduct runs, with the members that it starts with, which are those of VIADUCT_BACKENDS.
+/// The pool that is steered while Viaduct runs, with the members that it starts with.
 pub fn living_pool(settings: &Settings, snapshot: &Snapshot) -> Result<LivingPool, ConfigError> {
     let spec = |(index, backend): (usize, &Backend)| {
         let index = BackendIndex(index as u16);
@@ -154,8 +155,8 @@ pub fn living_pool(settings: &Settings, snapshot: &Snapshot) -> Result<LivingPoo
         slow_start: Duration::from_secs(settings.pool.slow_start_s.into()),
         afterlife: AFTERLIFE,
     };
-    let pool = LivingPool::new(policy, &"VIADUCT_BACKENDS".into(), members, Instant::now());
-    pool.map_err(|error| pool_error(settings, &error))
+    let pool = LivingPool::new(policy, &SOURCE.into(), members, Instant::now());
+    pool.map_err(|error| discovery::pool_error(&settings.backends, &error))
 }
 
 /// How backends are asked whether they are alive, as set.
@@ -216,41 +217,6 @@ fn secret_error(error: &dyn std::fmt::Display) -> ConfigError {
     ConfigError::new("VIADUCT_SECRET", "(not shown)", error, "16 random bytes or more, as from: openssl rand -hex 16")
 }
 
-fn pool(settings: &Settings) -> Result<Pool, ConfigError> {
-    let backends = settings.backends.0.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-    Pool::new(backends).map_err(|error| pool_error(settings, &error))
-}
-
-fn pool_error(settings: &Settings, error: &PoolError) -> ConfigError {
-    let right = "each name and each address once, at most 4096";
-    ConfigError::new("VIADUCT_BACKENDS", &settings.backends, error, right)
-}
-
-/// Resolves a backend's host. Of several addresses it takes the lowest, IPv4 first, so that all members of a fleet take
-/// the same.
-pub(super) fn resolve(setting: &BackendSetting) -> Result<Backend, ConfigError> {
-    let HostPort { host, port } = &setting.target;
-    let address = match setting.target.ip() {
-        Some(ip) => SocketAddr::new(ip, *port),
-        None => {
-            let unresolved = |error: &dyn std::fmt::Display| {
-                let wrong = format!("the host name {host} cannot be resolved: {error}");
-                ConfigError::new(
-                    "VIADUCT_BACKENDS",
-                    format!("{}://{}", setting.transport.label(), setting.target),
-                    wrong,
-                    "a name that resolves here, or an address",
-                )
-            };
-            let found = (host.as_str(), *port).to_socket_addrs().map_err(|error| unresolved(&error))?;
-            found
-                .min_by_key(|address| (address.is_ipv6(), address.ip()))
-                .ok_or_else(|| unresolved(&"it has no address"))?
-        }
-    };
-    Ok(Backend { name: setting.name.clone(), address, host: host.clone(), weight: setting.weight })
-}
-
 fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<Vec<Listener>, ConfigError> {
     let with_aliases = |(listen, bound): (&Listen, &SocketAddr)| {
         let listener = listener(listen, *bound, pool)?;
@@ -298,82 +264,6 @@ fn address_towards(pool: &Pool, wildcard: IpAddr) -> Result<IpAddr, ConfigError>
     }
 }
 
-fn reachable(snapshot: &Snapshot) -> Result<(), ConfigError> {
-    each(snapshot, is_reachable)
-}
-
-fn no_loop(snapshot: &Snapshot) -> Result<(), ConfigError> {
-    each(snapshot, is_no_loop)
-}
-
-fn each(
-    snapshot: &Snapshot,
-    check: impl Fn(&[Listener], &Backend, Transport) -> Result<(), ConfigError>,
-) -> Result<(), ConfigError> {
-    for (index, backend) in snapshot.pool().backends().iter().enumerate() {
-        let index = BackendIndex(index as u16);
-        let also = snapshot.is_also_reached_by_tcp(index).then_some(Transport::Tcp);
-        let mut transports = [Some(snapshot.backend_transport(index)), also].into_iter().flatten();
-        transports.try_for_each(|transport| check(snapshot.listeners(), backend, transport))?;
-    }
-    Ok(())
-}
-
-/// Every backend must be reachable by a listener of its transport and address family.
-pub(super) fn is_reachable(listeners: &[Listener], backend: &Backend, transport: Transport) -> Result<(), ConfigError> {
-    let same_family = |listener: &Listener| listener.address.is_ipv4() == backend.address.is_ipv4();
-    if listeners.iter().any(|listener| listener.transport == transport && same_family(listener)) {
-        return Ok(());
-    }
-    let family = if backend.address.is_ipv4() { "IPv4" } else { "IPv6" };
-    let url = format!("{}://", transport.label());
-    let wrong = format!("no listener is {url} and {family}, so {} cannot be reached", backend.address);
-    let right = format!("a pool that the listeners reach, or an {family} listener {url} in VIADUCT_LISTEN");
-    Err(ConfigError::new("VIADUCT_BACKENDS", as_set(backend, transport), wrong, &right))
-}
-
-/// No backend may be Viaduct itself: each request would go round until its hops are used up. Over which transport makes no
-/// difference: where one listener is, so is Viaduct.
-pub(super) fn is_no_loop(listeners: &[Listener], backend: &Backend, transport: Transport) -> Result<(), ConfigError> {
-    let is_ours = listeners.iter().any(|listener| {
-        let advertised = format!("{}:{}", listener.advertised_host, listener.advertised_port).parse().ok();
-        listener.address == backend.address || advertised == Some(backend.address)
-    });
-    if !is_ours {
-        return Ok(());
-    }
-    let (wrong, right) = ("it is a listener of Viaduct's own", "the addresses of the proxies behind it");
-    Err(ConfigError::new("VIADUCT_BACKENDS", as_set(backend, transport), wrong, right))
-}
-
-fn as_set(backend: &Backend, transport: Transport) -> String {
-    format!("{}={}://{}", backend.name, transport.label(), backend.address)
-}
-
-/// Covers what places calls and what signs: secret, pool, weights, trusted networks, and listeners as they are set. Not
-/// what differs between machines, such as addresses found in the routing table. A backend's transport is named where it is
-/// not UDP: a fleet over UDP has the digest that it had when there was no other.
-fn digest(keys: &Keys, pool: &Pool, settings: &Settings) -> String {
-    let mut sha = Sha256::new();
-    let mut take = |text: String| sha.update(format!("{}:{text}", text.len()));
-    take(format!("{:x}", keys.table.hash(b"digest")));
-    for Listen { transport, address, advertise, .. } in &settings.listen.0 {
-        let advertised = advertise.as_ref().map_or_else(String::new, ToString::to_string);
-        take(format!("{} {} {advertised}", transport.label(), address.port()));
-    }
-    let ways = transports(settings).into_iter().zip(also_by_tcp(settings, pool));
-    for (Backend { name, address, host, weight }, (transport, also)) in pool.backends().iter().zip(ways) {
-        let transport = if transport.is_stream() { format!(" {}", transport.label()) } else { String::new() };
-        let also = if also { format!(" also {}", settings.udp_request_bytes_max) } else { String::new() };
-        take(format!("{name} {host} {address} {weight}{transport}{also}"));
-    }
-    let mut trusted: Vec<String> = settings.trusted.0.iter().map(ToString::to_string).collect();
-    trusted.sort();
-    trusted.dedup();
-    trusted.into_iter().for_each(&mut take);
-    sha.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,7 +272,9 @@ mod tests {
     fn made(backends: &str, listen: &str) -> Result<Plan, String> {
         let words = format!("viaduct --secret 0123456789abcdef --backends {backends} --listen {listen}");
         match parse(words.split_whitespace().map(Into::into)) {
-            Ok(line) => make(&line.settings).map_err(|error| error.to_string()),
+            Ok(line) => discovery::look_up(&line.settings)
+                .and_then(|members| make(&line.settings, members))
+                .map_err(|error| error.to_string()),
             Err(refused) => panic!("{refused:?}"),
         }
     }

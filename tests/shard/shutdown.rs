@@ -1,6 +1,7 @@
 //! A shard that ends has accounted for every message: what it had staged, what waited, and what others had posted to it.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use viaduct::config::error::parse;
 use viaduct::io::Choice;
 use viaduct::metrics::connections::{Direction, Ended};
 use viaduct::proxy::inbound::Side;
-use viaduct::run::Viaduct;
+use viaduct::run::{Viaduct, discovery};
 use viaduct::sip::Transport;
 
 use crate::harness::on_each_engine;
@@ -25,7 +26,7 @@ fn the_sum_holds_over_a_shutdown_in_the_midst_of_traffic() {
         for _ in 0..ROUNDS {
             let (silent, answering) = (Silent::new("127.0.0.3"), UdpSocket::bind("127.0.0.2:0").unwrap());
             let backends = format!("tcp://{},udp://{}", silent.address, answering.local_addr().unwrap());
-            let viaduct = Viaduct::start(&settings(choice, &backends)).unwrap();
+            let viaduct = start(choice, &backends);
             let address = |index: usize| viaduct.snapshot.listeners()[index].address;
             let (udp, tcp) = (address(0), address(1));
             let cells: Vec<_> = viaduct.cells().cloned().collect();
@@ -52,7 +53,7 @@ fn the_sum_holds_over_a_shutdown_in_the_midst_of_traffic() {
 fn shards_end_at_once_and_what_waits_for_a_connection_is_answered() {
     on_each_engine(|choice| {
         let silent = Silent::new("127.0.0.3");
-        let viaduct = Viaduct::start(&settings(choice, &format!("tcp://{}", silent.address))).unwrap();
+        let viaduct = start(choice, &format!("tcp://{}", silent.address));
         let cells: Vec<_> = viaduct.cells().cloned().collect();
         let mut client = Peer::new(TcpStream::connect(viaduct.snapshot.listeners()[1].address).unwrap());
         client.send(&request("OPTIONS", "one", ""));
@@ -69,7 +70,7 @@ fn shards_end_at_once_and_what_waits_for_a_connection_is_answered() {
         assert!(client.read.starts_with("SIP/2.0 503 "), "{}", client.read);
         assert_eq!(sums(&cells), [1, 0, 1, 0, 0]);
         let stopped = |side, direction| -> u64 {
-            let count = |cells: &std::sync::Arc<viaduct::metrics::cells::ShardCells>| {
+            let count = |cells: &Arc<viaduct::metrics::cells::ShardCells>| {
                 cells.connections().ended_count(side, Transport::Tcp, direction, Ended::Stopped)
             };
             cells.iter().map(count).sum()
@@ -93,6 +94,12 @@ fn what_a_shard_has_staged_is_counted_when_it_is_closed() {
         let [came, went, ..] = sums(&scene.cells);
         assert_eq!(came, went, "no more is known than what was received, and all of that has gone");
     });
+}
+
+fn start(choice: Choice, backends: &str) -> Viaduct {
+    let settings = settings(choice, backends);
+    let members = discovery::look_up(&settings).unwrap();
+    Viaduct::start(&settings, members, Arc::default()).unwrap()
 }
 
 fn settings(choice: Choice, backends: &str) -> Settings {

@@ -27,17 +27,8 @@ use super::problem::Problem;
 use super::rates::Rates;
 use super::{backends, changes, explaining, openapi, preview, status};
 
-/// What a list of backends is read for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// They are to join the pool.
-    Join,
-    /// To see what would come of it.
-    Preview,
-}
-
 /// Reads a list of backends, which may take seconds, or says what is wrong with it.
-pub type Admit = dyn Fn(&str, Purpose) -> Result<Vec<MemberSpec>, Problem> + Send + Sync;
+pub type Admit = dyn Fn(&str) -> Result<Vec<MemberSpec>, Problem> + Send + Sync;
 
 /// How handlers get at the API.
 pub(super) type Shared = State<Arc<Api>>;

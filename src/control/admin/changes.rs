@@ -14,7 +14,7 @@ use crate::balance::pool::PoolError;
 use crate::control::pool::member::Word;
 use crate::control::pool::{LivingPool, MemberSpec};
 
-use super::api::{Api, Peer, Purpose, Shared};
+use super::api::{Api, Peer, Shared};
 use super::problem::Problem;
 use super::{backends, body};
 
@@ -170,9 +170,9 @@ pub(super) fn weight(number: &serde_json::Number) -> Result<Weight, Problem> {
 pub(super) async fn add(State(api): Shared, Extension(Peer(peer)): From, headers: HeaderMap, body: Body) -> Answer {
     let right = r#"{"backend": "name=udp://10.0.0.14:5060;weight=1"}"#;
     let AddBody { backend } = body::json(&headers, body, right).await?;
-    let mut specs = admit(&api, backend, Purpose::Join).await?;
+    let mut specs = admit(&api, backend).await?;
     let (Some(spec), true) = (specs.pop(), specs.is_empty()) else {
-        return Err(Problem::senseless("it is not one backend", right));
+        return Err(Problem::senseless("it is not one backend at one address", right));
     };
     let (name, weight) = (spec.backend.name.clone(), spec.backend.weight);
     let (address, transport) = (spec.backend.address, spec.transport.label());
@@ -187,9 +187,9 @@ pub(super) async fn add(State(api): Shared, Extension(Peer(peer)): From, headers
 }
 
 /// Reads a list of backends on a thread that may wait for a name server.
-pub(super) async fn admit(api: &Arc<Api>, list: String, purpose: Purpose) -> Result<Vec<MemberSpec>, Problem> {
+pub(super) async fn admit(api: &Arc<Api>, list: String) -> Result<Vec<MemberSpec>, Problem> {
     let admit = api.admit.clone();
-    let read = tokio::task::spawn_blocking(move || admit(&list, purpose)).await;
+    let read = tokio::task::spawn_blocking(move || admit(&list)).await;
     read.unwrap_or_else(|_| Err(Problem::busy("the list could not be read")))
 }
 
@@ -212,7 +212,7 @@ mod tests {
     fn spec(name: &str, port: u16) -> MemberSpec {
         let address = ([10, 0, 0, 1], port).into();
         let backend = Backend { name: name.to_owned(), address, host: "10.0.0.1".to_owned(), weight: Weight::DEFAULT };
-        MemberSpec { backend, transport: Transport::Udp }
+        MemberSpec { backend, transport: Transport::Udp, also_by_tcp: false }
     }
 
     fn pool(now: Instant) -> LivingPool {

@@ -20,7 +20,7 @@ use crate::balance::table::PLACES;
 use crate::control::pool::{LivingPool, MemberSpec};
 use crate::proxy::snapshot::{OnLostPin, Snapshot};
 
-use super::api::{Api, Purpose, Shared};
+use super::api::{Api, Shared};
 use super::changes::{self, Order};
 use super::problem::Problem;
 use super::{PREVIEWED_SOURCE, body};
@@ -124,7 +124,7 @@ async fn steps(api: &Arc<Api>, proposal: Proposal) -> Result<Vec<Step>, Problem>
     }
     let mut steps = Vec::new();
     if let Some(list) = backends {
-        steps.push(Step::List(changes::admit(api, list, Purpose::Preview).await?));
+        steps.push(Step::List(changes::admit(api, list).await?));
     }
     for change in changes {
         steps.push(step(api, change).await?);
@@ -146,9 +146,9 @@ async fn step(api: &Arc<Api>, change: ChangeBody) -> Result<Step, Problem> {
     let weight = weight.as_ref().map(changes::weight).transpose()?;
     let order = match action {
         ActionWord::Add => {
-            let specs = changes::admit(api, backend.unwrap_or_default(), Purpose::Preview).await?;
+            let specs = changes::admit(api, backend.unwrap_or_default()).await?;
             let [spec] = <[MemberSpec; 1]>::try_from(specs)
-                .map_err(|_| Problem::senseless("it is not one backend", "name=udp://10.0.0.14:5060"))?;
+                .map_err(|_| Problem::senseless("it is not one backend at one address", "name=udp://10.0.0.14:5060"))?;
             return Ok(Step::Join(spec));
         }
         ActionWord::Drain => Order::Drain,
@@ -257,7 +257,7 @@ mod tests {
     fn spec(name: &str, port: u16) -> MemberSpec {
         let address = ([10, 0, 0, 1], port).into();
         let backend = Backend { name: name.to_owned(), address, host: "10.0.0.1".to_owned(), weight: Weight::DEFAULT };
-        MemberSpec { backend, transport: Transport::Udp }
+        MemberSpec { backend, transport: Transport::Udp, also_by_tcp: false }
     }
 
     fn previewed(steps: Vec<Step>) -> PreviewDocument {
