@@ -133,10 +133,9 @@ pub struct Settings {
     #[arg(long, env = "VIADUCT_LISTEN", global = true, default_value = "udp://0.0.0.0:5060", value_name = "LIST")]
     pub listen: Listeners,
 
-    /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port, the port not always, and
-    /// ;weight=n behind it. The transport is udp, tcp or tls, and one that a listener has; ;also=tcp after one over udp says
-    /// that it takes both there. A host name with a port is each of its addresses; one without leads to what its service
-    /// records (SRV) say, with sip:// by whichever transport the domain prefers (NAPTR). Names are looked up for as long as
+    /// The proxies that calls are shared out to: a comma list of [name=]transport://host:port, and behind that ;weight=n and
+    /// ;also=tcp. The transport is udp, tcp or tls, and one that a listener has; also=tcp behind one over udp says that it takes both there.
+    /// A host name with a port is each of its addresses; one without a port leads to what its service records (SRV) say, with sip:// by whichever transport the domain prefers (NAPTR). Names are looked up for as long as
     /// Viaduct runs. The entry's name defaults to host:port; a backend that keeps its name keeps its calls. Weights go from 0
     /// to 1000 and default to 1
     #[arg(long, env = "VIADUCT_BACKENDS", global = true, default_value = "", value_name = "LIST")]

@@ -23,7 +23,7 @@ fn a_wrong_setting_names_the_variable_the_value_and_what_would_be_right() {
         ("VIADUCT_LISTEN", "tcp://192.0.2.77:5060", "an address of this machine"),
         ("VIADUCT_LISTEN", "tls://0.0.0.0:5061;client-certificates=yes", "ignored, optional, required"),
         ("VIADUCT_LISTEN", "tcp://127.0.0.1:7,tcp://127.0.0.1:7", "stands twice"),
-        ("VIADUCT_BACKENDS", "10.0.0.1:5060", "[name=]transport://host[:port]"),
+        ("VIADUCT_BACKENDS", "10.0.0.1:5060", "[name=]transport://host:port"),
         ("VIADUCT_BACKENDS_FILE", "/no/such/file", "a readable file"),
         ("VIADUCT_DNS_HOLD_S", "-1", "up to a day"),
         ("VIADUCT_BACKENDS", "udp://10.0.0.1:5060;weight=9999", "weight= and a number from 0 to 1000"),
