@@ -72,20 +72,21 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     for (name, value) in layers(&settings.layers) {
         line(name, value);
     }
+    line("VIADUCT_GRACE_S", settings.drain.grace_s.to_string());
+    line("VIADUCT_DRAIN_IDLE_MS", settings.drain.drain_idle_ms.to_string());
     line("VIADUCT_ADMIN_LISTEN", settings.admin.admin_listen.to_string());
     line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
     line("config digest", digest);
     Ok(text)
 }
 
-fn streams(settings: &StreamSettings) -> [(&'static str, String); 10] {
+fn streams(settings: &StreamSettings) -> [(&'static str, String); 9] {
     [
         ("VIADUCT_CONNECTIONS_MAX", settings.connections_max.to_string()),
         ("VIADUCT_CONNECTION_IDLE_S", settings.connection_idle_s.to_string()),
         ("VIADUCT_CONNECT_TIMEOUT_MS", settings.connect_timeout_ms.to_string()),
         ("VIADUCT_MESSAGE_TIMEOUT_S", settings.message_timeout_s.to_string()),
         ("VIADUCT_BACKEND_CONNECTIONS", settings.backend_connections.to_string()),
-        ("VIADUCT_GRACE_S", settings.grace_s.to_string()),
         ("VIADUCT_QUEUE_BYTES", settings.queue_bytes.to_string()),
         ("VIADUCT_TCP_KEEPALIVE_S", settings.tcp_keepalive_s.to_string()),
         ("VIADUCT_TCP_USER_TIMEOUT_MS", settings.tcp_user_timeout_ms.to_string()),

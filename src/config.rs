@@ -8,6 +8,7 @@
 //! | [`backends`] | the grammar of backends |
 //! | [`discovery`] | the settings of names of backends, and backends in a file |
 //! | [`secrets`] | the secrets, in variables or files |
+//! | [`drain`] | the settings of how Viaduct ends |
 //! | [`outlier`] | the settings of outliers |
 //! | [`overload`] | the settings of overload |
 //! | [`pool`] | the settings of the pool as it lives |
@@ -26,6 +27,7 @@ pub mod admin;
 pub mod backends;
 pub mod ctl;
 pub mod discovery;
+pub mod drain;
 pub mod error;
 pub mod layers;
 pub mod log;
@@ -53,6 +55,8 @@ use admin::AdminSettings;
 use backends::Backends;
 use ctl::CtlSettings;
 use discovery::DiscoverySettings;
+use drain::DrainSettings;
+use error::ConfigError;
 use layers::LayerSettings;
 use log::LogFormat;
 use outlier::OutlierSettings;
@@ -273,6 +277,10 @@ pub struct Settings {
     #[command(flatten)]
     pub layers: LayerSettings,
 
+    /// What is set of draining.
+    #[command(flatten)]
+    pub drain: DrainSettings,
+
     /// What is set of the admin listener.
     #[command(flatten)]
     pub admin: AdminSettings,
@@ -327,6 +335,7 @@ impl Settings {
             hash: self.hash.clone(),
             udp_request_bytes_max: self.udp_request_bytes_max,
             overload: self.overload.policy(),
+            drain: self.drain.policy(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! | [`certificates`] | reads certificates again when their files change |
 //! | [`discovery`] | finds the members of the pool by names |
 //! | [`file_watch`] | whether files have changed |
+//! | [`drain`] | by what Viaduct is told to drain |
 //! | [`outlier`] | which backends stand out by what real requests meet with there |
 //! | [`overload`] | what backends say of their load, and what comes of it |
 //! | [`pool`] | what is known of the pool, and how its members stand by that |
@@ -21,6 +22,7 @@
 pub mod admin;
 pub mod certificates;
 pub mod discovery;
+pub mod drain;
 pub mod file_watch;
 pub mod outlier;
 pub mod overload;

@@ -182,14 +182,14 @@ impl Show {
         let mut screen = Screen::on_standard_output();
         let mut terminations = Terminations::new().map_err(RunError::Control)?;
         tokio::select! {
-            outcome = viaduct.wait(&mut terminations) => outcome?,
+            outcome = viaduct.wait(&mut terminations) => drop(outcome?),
             () = time_is_over(seconds) => {}
             () = self.redraw(&mut screen) => {}
         }
         let called_for = self.began.elapsed();
         self.figures.end();
         tokio::select! {
-            outcome = viaduct.wait(&mut terminations) => outcome?,
+            outcome = viaduct.wait(&mut terminations) => drop(outcome?),
             _ = timeout(DRAIN, self.quiet()) => {}
         }
         self.figures.abandon_the_rest();

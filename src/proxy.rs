@@ -19,6 +19,7 @@
 //! | [`branch`] | our branch and our To tag: keyed hashes of the transaction |
 //! | [`token`] | what we write into messages to find it there again: return path, dialog pin, flow |
 //! | [`bounce`] | what is answered where a forwarded request cannot be delivered |
+//! | [`drain`] | what others are told while Viaduct drains |
 //! | `base64url` | bytes as text that may stand in a message |
 //! | [`probe`] | questions of our own to backends, whether they are alive |
 //! | [`hash_key`] | what of a request is hashed |
@@ -37,6 +38,7 @@
 mod base64url;
 pub mod bounce;
 pub mod branch;
+pub mod drain;
 pub mod inbound;
 pub mod keys;
 pub mod latency;

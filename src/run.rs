@@ -11,18 +11,19 @@
 //! | `digest` | what the members of a fleet must have in common, as a digest |
 //! | [`certificates`] | settings become certificates, keys and authorities |
 //! | [`sockets`] | listeners become sockets, and connections get descriptors |
+//! | `drain` | what goes on before Viaduct ends |
 
 pub mod admission;
 pub mod certificates;
 mod digest;
 pub mod discovery;
+mod drain;
 pub mod explain;
 pub mod plan;
 pub mod reach;
 mod report;
 pub mod sockets;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -31,7 +32,7 @@ use std::{fmt, io};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::config::error::ConfigError;
 use crate::config::overload::OverloadSettings;
@@ -45,6 +46,7 @@ use crate::control::admin::rates::Rates;
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
 use crate::control::discovery::mailbox::DiscoveryHandle;
+use crate::control::drain::DrainHandle;
 use crate::control::outlier::watcher::Watcher;
 use crate::control::overload::monitor::Monitor;
 use crate::control::pool::MemberSpec;
@@ -106,13 +108,6 @@ impl From<ConfigError> for RunError {
 /// How long an answer of the admin listener may still take when the process ends.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
-/// How often connections are counted that are let end.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
-
-/// For how long nothing is forwarded once all is done. Who waits for a response over UDP sends his request again after T1, 500 ms
-/// (RFC 3261 §17.1.1.1): where none has come for longer, nobody waits but for people, who may take minutes.
-pub const QUIET: Duration = Duration::from_millis(600);
-
 /// Runs until the operator ends it or a shard fails.
 pub fn run(settings: &Settings, log: LogFilter) -> Result<(), RunError> {
     let uring = settings.io != Choice::Poll;
@@ -140,12 +135,12 @@ pub fn run(settings: &Settings, log: LogFilter) -> Result<(), RunError> {
             tokio::spawn(discovery::watch_file(settings.clone(), viaduct.snapshot.clone(), begun.handle));
         let watching = viaduct.watcher(settings, pool.clone()).map(|watcher| tokio::spawn(watcher.run()));
         let monitoring = viaduct.monitor(settings, pool.clone()).map(|monitor| tokio::spawn(monitor.run()));
-        let probing = viaduct.prober(settings, pool).map(|prober| tokio::spawn(prober.run()));
+        let probing = viaduct.prober(settings, pool.clone()).map(|prober| tokio::spawn(prober.run()));
         let outcome = viaduct.wait(&mut terminations).await;
         readying.abort();
         viaduct.admin.ready.store(false, Ordering::Release);
-        if outcome.is_ok() {
-            viaduct.drain(Duration::from_secs(settings.streams.grace_s.into())).await;
+        if let Ok(why) = outcome {
+            viaduct.drain(why, &settings.drain, pool, &mut terminations).await;
         }
         for task in [resolving, steering, discovering, backends_file] {
             task.abort();
@@ -157,7 +152,7 @@ pub fn run(settings: &Settings, log: LogFilter) -> Result<(), RunError> {
         viaduct.stop();
         // A client of the admin listener that never ends its request must not keep the process.
         let _ = timeout(ADMIN_GRACE, admin).await;
-        outcome
+        outcome.map(drop)
     });
     outcome.map_err(RunError::Control)?
 }
@@ -190,6 +185,8 @@ pub struct Viaduct {
     pub snapshot: Arc<crate::proxy::snapshot::Snapshot>,
     /// What they rest on.
     pub publication: Publication,
+    /// By what it is told to drain, and then to end.
+    pub drain: DrainHandle,
     exchange: Arc<Exchange>,
     names: Arc<NameCells>,
     /// Who reads certificates again when their files change, until it runs.
@@ -261,11 +258,13 @@ impl Viaduct {
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(false) });
         let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
         let watch = Some(Watch::new(tls_files, certificates, every));
+        let drain = DrainHandle::default();
         let started = (Instant::now(), SystemTime::now());
         Ok(Viaduct {
             admin,
             snapshot,
             publication,
+            drain,
             exchange,
             names,
             watch,
@@ -362,43 +361,12 @@ impl Viaduct {
         Some(Prober::new(plan::probe_policy(settings), pool, tools))
     }
 
-    /// Waits for the operator's word or the end of a shard.
-    pub async fn wait(&mut self, terminations: &mut Terminations) -> Result<(), RunError> {
+    /// Waits for the operator's word, which it gives, or the end of a shard.
+    pub async fn wait(&mut self, terminations: &mut Terminations) -> Result<&'static str, RunError> {
         tokio::select! {
-            signal = terminations.next() => {
-                tracing::info!(signal, "ending");
-                Ok(())
-            }
+            signal = terminations.next() => Ok(signal),
+            why = self.drain.asked() => Ok(why),
             _ = self.ended.recv() => Err(RunError::ShardEnded),
-        }
-    }
-
-    /// Accepts no more connections and goes on until clients and backends have closed theirs and nothing was forwarded for
-    /// [`QUIET`], the time is over, the operator asks again, or a shard ends.
-    pub async fn drain(&mut self, grace: Duration) {
-        self.shards.iter().for_each(Running::stop_accepting);
-        let open = |shards: &[Running]| shards.iter().map(|shard| shard.cells.accepted_open()).sum::<u64>();
-        let forwarded = |shards: &[Running]| shards.iter().map(|shard| shard.cells.forwarded_total()).sum::<u64>();
-        let connections = open(&self.shards);
-        let mut seen = forwarded(&self.shards);
-        if (connections, seen) == (0, 0) {
-            return;
-        }
-        tracing::info!(connections, grace_s = grace.as_secs(), "letting connections and transactions end");
-        let mut quiet_since = Instant::now();
-        let deadline = Instant::now() + grace;
-        // One for the whole wait: a signal that comes between two would be lost.
-        let mut again = pin!(signal::terminated());
-        while (open(&self.shards) > 0 || quiet_since.elapsed() < QUIET) && Instant::now() < deadline {
-            tokio::select! {
-                () = sleep(DRAIN_LOOK) => {}
-                _ = &mut again => return,
-                _ = self.ended.recv() => return,
-            }
-            let count = forwarded(&self.shards);
-            if std::mem::replace(&mut seen, count) != count {
-                quiet_since = Instant::now();
-            }
         }
     }
 

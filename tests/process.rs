@@ -160,11 +160,12 @@ fn told_to_end_it_lets_connections_go_on_until_they_are_closed_and_accepts_no_mo
         assert!(begun.elapsed() < PATIENCE, "it accepts more connections");
     }
     connection.write_all(options(running.sip, "TCP").as_bytes()).unwrap();
-    assert!(read(&mut connection).starts_with("SIP/2.0 200 "), "a connection does not go on");
+    let answer = read(&mut connection);
+    assert!(answer.starts_with("SIP/2.0 503 ") && answer.contains("Retry-After: "), "{answer}");
     client.send_to(options(running.sip, "UDP").as_bytes(), running.sip).unwrap();
     let mut buffer = [0; 2048];
     let len = client.recv(&mut buffer).expect("datagrams go on");
-    assert!(buffer[..len].starts_with(b"SIP/2.0 200 "));
+    assert!(buffer[..len].starts_with(b"SIP/2.0 503 "));
     drop(connection);
     assert!(running.ends_within(Duration::from_secs(5)), "nothing is open, and it does not end");
 }

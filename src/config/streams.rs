@@ -57,12 +57,6 @@ pub struct StreamSettings {
     #[arg(long, env = "VIADUCT_BACKEND_CONNECTIONS", global = true, default_value_t = 1, value_parser = value_parser!(u8).range(1..=16), value_name = "NUMBER")]
     pub backend_connections: u8,
 
-    /// For how many seconds, up to 3600, messages and connections may go on after SIGTERM, while no more connections are accepted
-    /// and /readyz says 503. Once all of those are closed, the end comes when nothing was forwarded for 0.6 s. Give whatever
-    /// supervises the process a longer time
-    #[arg(long, env = "VIADUCT_GRACE_S", global = true, default_value_t = 20, value_parser = value_parser!(u32).range(0..=3_600), value_name = "SECONDS")]
-    pub grace_s: u32,
-
     /// How many bytes, from 131072 to 16777216, may wait to be sent on one connection; the least has room for the longest
     /// message. What finds no room is answered 503 if it is a request
     /// that came by a connection, and else dropped and counted

@@ -5,6 +5,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::io::Choice;
+use crate::proxy::drain::{DrainNewRequests, DrainOptions};
 use crate::proxy::snapshot::{OnLostPin, PathMode};
 
 /// Which REGISTER requests get a Path.
@@ -21,6 +22,22 @@ pub(super) fn on_lost_pin() -> impl TypedValueParser<Value = OnLostPin> {
     PossibleValuesParser::new(["rehash", "481"]).map(|word| match word.as_str() {
         "481" => OnLostPin::Refuse,
         _ => OnLostPin::Rehash,
+    })
+}
+
+/// What becomes of OPTIONS for Viaduct itself while it drains.
+pub(super) fn drain_options() -> impl TypedValueParser<Value = DrainOptions> {
+    PossibleValuesParser::new(["503", "silence"]).map(|word| match word.as_str() {
+        "silence" => DrainOptions::Ignore,
+        _ => DrainOptions::Refuse,
+    })
+}
+
+/// What becomes of clients' requests that begin something while Viaduct drains.
+pub(super) fn drain_new_requests() -> impl TypedValueParser<Value = DrainNewRequests> {
+    PossibleValuesParser::new(["forward", "503"]).map(|word| match word.as_str() {
+        "503" => DrainNewRequests::Refuse,
+        _ => DrainNewRequests::Forward,
     })
 }
 

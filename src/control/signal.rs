@@ -26,11 +26,6 @@ impl Terminations {
     }
 }
 
-/// Returns at SIGTERM or SIGINT, with its name.
-pub async fn terminated() -> io::Result<&'static str> {
-    Ok(Terminations::new()?.next().await)
-}
-
 /// Each SIGHUP from here on. Until it is called, one ends the process, as the kernel has it.
 pub fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())

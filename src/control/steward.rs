@@ -76,6 +76,8 @@ type PoolChange = dyn FnOnce(&mut LivingPool, Instant) + Send;
 enum Change {
     Pool(Box<PoolChange>),
     Rules(Box<Rules>),
+    /// Viaduct itself drains.
+    Drain,
 }
 
 struct Order {
@@ -116,6 +118,13 @@ impl PoolHandle {
         let (in_force, is_in_force) = oneshot::channel();
         let order = Order { change: Change::Rules(Box::new(rules)), in_force };
         self.orders.send(order).await.map_err(|_| Ended)?;
+        is_in_force.await.map_err(|_| Ended)
+    }
+
+    /// Puts in force that Viaduct itself drains. It stays so, whatever else changes.
+    pub async fn drain(&self) -> Result<(), Ended> {
+        let (in_force, is_in_force) = oneshot::channel();
+        self.orders.send(Order { change: Change::Drain, in_force }).await.map_err(|_| Ended)?;
         is_in_force.await.map_err(|_| Ended)
     }
 
@@ -191,6 +200,7 @@ impl Steward {
                 self.pool.plan_anew();
                 self.rules = Some(rules);
             }
+            Change::Drain => self.publish(self.publisher.current().while_draining()),
         }
         order.in_force
     }
@@ -332,6 +342,10 @@ mod tests {
                 "other places, and the ones before"
             );
             assert_eq!(owners(&publication)[0].1, 0.0, "it drains by any rules");
+            handle.drain().await.unwrap();
+            assert!(publication.current().is_draining());
+            handle.change(|pool, now| pool.set_word("a", Word::Enabled, now)).await.unwrap().unwrap();
+            assert!(publication.current().is_draining() && owners(&publication)[0].1 > 0.0);
             drop(handle);
             steering.await.unwrap();
         })

@@ -6,6 +6,7 @@ use crossbeam::utils::CachePadded;
 
 use crate::balance::backend::BackendSlot;
 use crate::io::{EngineKind, SendError, Turn};
+use crate::proxy::drain::TurnedAway;
 use crate::proxy::inbound::Side;
 use crate::proxy::latency::Sample;
 use crate::proxy::verdict::{AbsorbReason, DropReason, Fault, MessageKind, RejectedToken};
@@ -196,6 +197,7 @@ struct Counts {
     dropped: [Cell; Dropped::COUNT],
     faults: [Cell; Fault::COUNT],
     rejected: [Cell; RejectedToken::ALL.len()],
+    turned_away: [Cell; TurnedAway::ALL.len()],
     names_not_asked: Cell,
     connections: ConnectionCells,
     layers: LayerCells,
@@ -241,6 +243,7 @@ impl ShardCells {
             dropped: Default::default(),
             faults: Default::default(),
             rejected: Default::default(),
+            turned_away: Default::default(),
             names_not_asked: Cell::default(),
             connections: ConnectionCells::default(),
             layers: LayerCells::default(),
@@ -278,6 +281,11 @@ impl ShardCells {
     /// Counts a token of ours that was found damaged or forged.
     pub fn rejected(&self, token: RejectedToken) {
         bump(&self.counts.rejected, token.index());
+    }
+
+    /// Counts a request turned away because Viaduct drains.
+    pub fn turned_away(&self, request: TurnedAway) {
+        bump(&self.counts.turned_away, request.index());
     }
 
     /// Counts a name that could not be asked for because the queue was full.
@@ -410,6 +418,11 @@ impl ShardCells {
     /// Tokens of ours found damaged or forged.
     pub fn rejected_count(&self, token: RejectedToken) -> u64 {
         value(&self.counts.rejected, token.index())
+    }
+
+    /// Requests turned away because Viaduct drains.
+    pub fn turned_away_count(&self, request: TurnedAway) -> u64 {
+        value(&self.counts.turned_away, request.index())
     }
 
     /// Names that could not be asked for.

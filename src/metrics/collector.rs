@@ -1,6 +1,7 @@
 //! Sums the cells of all shards when Prometheus asks.
 
 mod admin;
+mod drain;
 mod labels;
 mod layers;
 mod load;
@@ -111,6 +112,7 @@ impl Collector for Sum {
         families.extend(self.names());
         families.extend(self.engines());
         families.extend(self.admin());
+        families.extend(self.drain(&snapshot));
         families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
         families.extend(gauge(&metrics::CONFIG, [(vec![self.digest.as_str()], 1.0)]));
         families

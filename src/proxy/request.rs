@@ -12,6 +12,7 @@ use crate::sip::uri::Uri;
 use crate::sip::via::Via;
 use crate::sip::{Span, Transport};
 
+use super::drain::{self, DrainOptions, TurnedAway};
 use super::inbound::{Inbound, Side};
 use super::keys::SigningKeys;
 use super::names::Names;
@@ -74,6 +75,12 @@ pub(super) fn decide(
     let validated = validate::request(inbound.bytes, head, method, name, parsed_uri);
     let valid = match &validated {
         Ok(valid) => valid,
+        // §16.3 item 3: an OPTIONS that has no hops left may be answered as if it were for us.
+        Err(refusal) if refusal.status == Status::Ok => {
+            let mut decision = decided(Verdict::Absorb(AbsorbReason::Draining));
+            request.tell_health(&mut decision, draft);
+            return decision;
+        }
         Err(refusal) => return decided(request.refuse(refusal, draft)),
     };
     request.decide(valid, draft)
@@ -154,6 +161,7 @@ impl<'a> Request<'a> {
         match self.route(valid, &routing, &mut reason, &mut decision, draft) {
             Ok(()) => {}
             Err(Stopped::Refused(refusal)) => decision.verdict = self.refuse(&refusal, draft),
+            Err(Stopped::ForViaduct) => self.tell_health(&mut decision, draft),
             Err(Stopped::Unresolved(name)) => {
                 decision.named = Some(name);
                 // Over UDP it is sent again, and by then the name is resolved; over a stream nobody sends it again.
@@ -179,7 +187,11 @@ impl<'a> Request<'a> {
     ) -> Result<(), Stopped> {
         let for_us = routing.next.is_none() && routing.flow.is_none() && self.is_for_viaduct_itself(routing.uri());
         if for_us && self.method == Method::Options {
-            return Err(self.own_health().into());
+            return Err(Stopped::ForViaduct);
+        }
+        if self.snapshot.is_draining() && drain::turns_away(self, routing) {
+            decision.turned_away = Some(TurnedAway::NewRequest);
+            return Err(drain::refusal(&self.snapshot.policy().drain).into());
         }
         let found = target::find(self, routing);
         let target = match &found {
@@ -225,13 +237,21 @@ impl<'a> Request<'a> {
         Ok(NextHop { listener, to, from, connection, reconnect, awaits_name })
     }
 
-    /// What a neighbour is told that asks whether we carry calls: 503 where there is no backend to carry them to, so that it
-    /// turns elsewhere.
-    fn own_health(&self) -> Refusal {
-        match self.snapshot.table().has_owners() {
+    /// Tells a neighbour that asks whether we carry calls: 503 where we are about to end, or there is no backend to carry them
+    /// to, so that it turns elsewhere.
+    fn tell_health(&self, decision: &mut Decision, draft: &mut Draft) {
+        let policy = &self.snapshot.policy().drain;
+        let is_draining = self.snapshot.is_draining();
+        decision.turned_away = is_draining.then_some(TurnedAway::Options);
+        let refusal = match self.snapshot.table().has_owners() {
+            _ if is_draining => drain::refusal(policy),
             true => Refusal { headers: OPTIONS_HEADERS, ..Refusal::new(Status::Ok) },
             false => Refusal::because(Status::ServiceUnavailable, "No Backend"),
-        }
+        };
+        decision.verdict = match is_draining && policy.options == DrainOptions::Ignore {
+            true => Verdict::Absorb(AbsorbReason::Draining),
+            false => self.refuse(&refusal, draft),
+        };
     }
 
     /// Whether a URI's host and port are ours.

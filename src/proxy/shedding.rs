@@ -110,7 +110,7 @@ fn may_be_shed(request: &Request<'_>) -> bool {
 }
 
 /// Whether a request is an emergency call's (RFC 5031), or one that the operator exempts.
-fn is_exempt(request: &Request<'_>, uri: &Uri) -> bool {
+pub(super) fn is_exempt(request: &Request<'_>, uri: &Uri) -> bool {
     let (message, policy) = (request.inbound.bytes, &request.snapshot.policy().overload);
     let to = request.head.first(HeaderName::To).and_then(|to| address_uri(message, to.value));
     let asked = uri.span.of(message);

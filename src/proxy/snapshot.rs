@@ -15,6 +15,7 @@ use crate::balance::table::Table;
 use crate::sip::via::{MAGIC_COOKIE, parse_ip};
 use crate::sip::{Span, Transport};
 
+use super::drain::DrainPolicy;
 use super::hash_key::HashRules;
 use super::inbound::{Inbound, ListenerIndex, Side};
 use super::keys::Keys;
@@ -37,6 +38,8 @@ pub struct Snapshot {
     stream_backends: usize,
     /// How many requests each backend is not to be sent, whatever becomes of the pool.
     shedding: Arc<Shedding>,
+    /// Whether Viaduct itself drains.
+    is_draining: bool,
 }
 
 /// What the operator wants where the rules leave a choice.
@@ -58,6 +61,8 @@ pub struct Policy {
     pub udp_request_bytes_max: u32,
     /// What backends are offered that have too much to do.
     pub overload: OverloadPolicy,
+    /// What others are told while Viaduct drains.
+    pub drain: DrainPolicy,
 }
 
 /// Which REGISTER requests get a Path.
@@ -173,6 +178,7 @@ impl Snapshot {
         let (roster, also_by_tcp) = (Roster::new(&keys.table, pool), Arc::default());
         let (latency, backend_transports, stream_backends) = (None, Vec::new(), 0);
         let shedding = Arc::default();
+        let is_draining = false;
         Snapshot {
             listeners,
             roster,
@@ -183,6 +189,7 @@ impl Snapshot {
             also_by_tcp,
             stream_backends,
             shedding,
+            is_draining,
         }
     }
 
@@ -195,10 +202,10 @@ impl Snapshot {
     /// The same with another pool, or with the pool as it stands at another moment; its members are reached by these
     /// transports, in its order.
     pub fn with_roster(&self, roster: Roster, backend_transports: Vec<Transport>) -> Self {
-        let Snapshot { listeners, keys, policy, latency, also_by_tcp, shedding, .. } = self;
+        let Snapshot { listeners, keys, policy, latency, also_by_tcp, shedding, is_draining, .. } = self;
         let (listeners, keys, policy) = (listeners.clone(), keys.clone(), policy.clone());
         let (latency, also_by_tcp, stream_backends) = (*latency, also_by_tcp.clone(), 0);
-        let shedding = shedding.clone();
+        let (shedding, is_draining) = (shedding.clone(), *is_draining);
         Snapshot {
             listeners,
             roster,
@@ -209,6 +216,7 @@ impl Snapshot {
             also_by_tcp,
             stream_backends,
             shedding,
+            is_draining,
         }
         .with_streams_counted()
     }
@@ -227,6 +235,11 @@ impl Snapshot {
     /// The same, with the former owners of the key space forgotten.
     pub fn without_earlier(&self) -> Self {
         Snapshot { roster: self.roster.clone().with_earlier(None), ..self.clone() }
+    }
+
+    /// The same, while Viaduct drains: what others are told then is the policy's.
+    pub fn while_draining(&self) -> Self {
+        Snapshot { is_draining: true, ..self.clone() }
     }
 
     /// The same, with backends timed: requests to them are stamped with that number and the time.
@@ -301,6 +314,11 @@ impl Snapshot {
     /// How many requests each backend is not to be sent. It is the same one in all snapshots that are made of each other.
     pub fn shedding(&self) -> &Arc<Shedding> {
         &self.shedding
+    }
+
+    /// Whether Viaduct itself drains.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
     }
 
     /// The number that marks our stamps of time; `None` where backends are not timed.

@@ -55,6 +55,8 @@ pub(super) enum Stopped {
     Refused(Refusal),
     /// Its next hop is a name of which nothing is known yet.
     Unresolved(Wanted),
+    /// It asks whether Viaduct carries calls.
+    ForViaduct,
 }
 
 impl From<Refusal> for Stopped {
@@ -166,7 +168,7 @@ fn contact_instead(
             }
         }
         Err(Stopped::Unresolved(wanted)) => Instead { reconnect: None, named: Some(wanted), awaits_name: true },
-        Err(Stopped::Refused(_)) => Instead::default(),
+        Err(Stopped::Refused(_) | Stopped::ForViaduct) => Instead::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::sip::overload::LossReport;
 use crate::sip::reply::Status;
 use crate::sip::start_line::Method;
 
+use super::drain::TurnedAway;
 use super::inbound::{ConnectionRef, ListenerIndex, Side};
 use super::latency::Sample;
 use super::names::name::Wanted;
@@ -39,6 +40,8 @@ pub struct Decision {
     pub shed: Option<BackendIndex>,
     /// The other backend that a request goes to as well: [`decide_second`](super::decide_second) says how.
     pub second: Option<BackendIndex>,
+    /// What a request is that was turned away because Viaduct drains.
+    pub turned_away: Option<TurnedAway>,
 }
 
 impl Decision {
@@ -56,6 +59,7 @@ impl Decision {
             load: None,
             shed: None,
             second: None,
+            turned_away: None,
         }
     }
 }
@@ -169,11 +173,14 @@ pub enum AbsorbReason {
     DoubledAnswer,
     /// An answer to a probe of ours.
     ProbeAnswer,
+    /// An OPTIONS for Viaduct itself that is to find nobody while it drains.
+    Draining,
 }
 
 impl AbsorbReason {
     /// Every reason, in the order of [`AbsorbReason::index`].
-    pub const ALL: [AbsorbReason; 4] = [Self::Keepalive, Self::AckToOwnAnswer, Self::DoubledAnswer, Self::ProbeAnswer];
+    pub const ALL: [AbsorbReason; 5] =
+        [Self::Keepalive, Self::AckToOwnAnswer, Self::DoubledAnswer, Self::ProbeAnswer, Self::Draining];
 
     /// This reason's place in [`AbsorbReason::ALL`].
     pub fn index(self) -> usize {
@@ -187,6 +194,7 @@ impl AbsorbReason {
             AbsorbReason::AckToOwnAnswer => "ack_to_own_answer",
             AbsorbReason::DoubledAnswer => "doubled_answer",
             AbsorbReason::ProbeAnswer => "probe_answer",
+            AbsorbReason::Draining => "draining",
         }
     }
 }

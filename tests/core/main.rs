@@ -5,6 +5,7 @@ mod congestion;
 mod decide;
 mod direct_clients;
 mod disruption;
+mod drain;
 mod epochs;
 mod latency;
 mod names;

@@ -20,7 +20,7 @@ pub const MESSAGES_SENT: Metric = metric(
 /// Messages that ended here as they should.
 pub const MESSAGES_ABSORBED: Metric = metric(
     "viaduct_messages_absorbed_total",
-    "Messages that end here as they should: keepalives, and ACKs for our own answers.",
+    "Messages that end here as they should: keepalives, ACKs for our own answers, and what is to find nobody while Viaduct drains.",
     &["reason"],
 );
 
@@ -50,6 +50,14 @@ pub const SECOND_COPIES: Metric = metric(
 pub const ANSWERS: Metric =
     metric("viaduct_answers_total", "Requests that Viaduct answered itself, by status code.", &["code"]);
 
+/// Turned away.
+pub const TURNED_AWAY: Metric = metric(
+    "viaduct_turned_away_requests_total",
+    "Requests turned away because Viaduct drains, by what they are: options for Viaduct itself (VIADUCT_DRAIN_OPTIONS), and \
+     new_request (VIADUCT_DRAIN_NEW_REQUESTS). They are counted among the answers, or among the absorbed, too.",
+    &["request"],
+);
+
 /// Malformed messages by what was wrong.
 pub const MALFORMED: Metric = metric(
     "viaduct_malformed_messages_total",
@@ -73,6 +81,7 @@ pub(super) const ALL: &[Metric] = &[
     MESSAGES_DROPPED,
     SECOND_COPIES,
     ANSWERS,
+    TURNED_AWAY,
     MALFORMED,
     REJECTED_TOKENS,
 ];

@@ -118,6 +118,13 @@ pub const FALLBACK: Metric = metric(
     &["shard"],
 );
 
+/// Whether it drains.
+pub const DRAINING: Metric = metric(
+    "viaduct_draining",
+    "1 while Viaduct drains before it ends: /readyz says 503, and no more connections are accepted.",
+    &[],
+);
+
 /// The build.
 pub const BUILD: Metric = metric("viaduct_build_info", "The version that runs.", &["version"]);
 
@@ -149,6 +156,7 @@ pub(super) const ALL: &[Metric] = &[
     STREAM_STARVED,
     ENGINE,
     FALLBACK,
+    DRAINING,
     BUILD,
     CONFIG,
 ];

@@ -38,6 +38,9 @@ impl Worker {
         if let Some(token) = decision.rejected {
             self.cells.rejected(token);
         }
+        if let Some(request) = decision.turned_away {
+            self.cells.turned_away(request);
+        }
         if let Some(sample) = &decision.sample {
             self.cells.backend_latency(sample);
         }

@@ -1,0 +1,5 @@
+//! The real program as it ends and as another takes its place: what it tells others, what goes on, and what is lost, which is nothing.
+
+mod drain;
+mod sip;
+mod viaduct;
