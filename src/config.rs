@@ -56,7 +56,6 @@ use backends::Backends;
 use ctl::CtlSettings;
 use discovery::DiscoverySettings;
 use drain::DrainSettings;
-use error::ConfigError;
 use layers::LayerSettings;
 use log::LogFormat;
 use outlier::OutlierSettings;

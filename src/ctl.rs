@@ -118,6 +118,7 @@ fn question(asked: &CtlSettings, input: impl Read) -> Result<Question, ConfigErr
         }
         CtlOrder::Add(entry) => json(Method::POST, "/api/backends", json!({ "backend": entry.backend })),
         CtlOrder::Remove(named) => Question { method: Method::DELETE, path: of(&named.name), accept, body: None },
+        CtlOrder::DrainViaduct => Question { method: Method::POST, path: "/api/drain".to_owned(), accept, body: None },
         CtlOrder::Preview { change } => json(Method::POST, "/api/preview", proposal(change)),
         CtlOrder::Explain(message) => explain(message, asked.json, input)?,
         CtlOrder::Log { level: None } => get("/api/log"),
@@ -164,6 +165,7 @@ fn told(order: &CtlOrder, answer: String) -> String {
         CtlOrder::Preview { .. } => show::preview(&value),
         CtlOrder::Log { .. } => value["level"].as_str().map_or(answer, |level| format!("{level}\n")),
         CtlOrder::Explain(_) => answer,
+        CtlOrder::DrainViaduct => "Viaduct drains, and ends when nothing is forwarded any more\n".to_owned(),
         _ => show::backend(&value),
     }
 }

@@ -322,6 +322,7 @@ impl Viaduct {
             admit: Arc::new(admit),
             names: self.exchange.clone(),
             log,
+            drain: self.drain.clone(),
             digest: self.digest.clone(),
             started: self.started,
             previews: Semaphore::new(1),

@@ -25,7 +25,7 @@ main() {
 
 # schemathesis makes up bodies and headers, but is told which backends there are: names that it makes up are none. What an entry, a
 # filter or a message means no description tells, so one that is well-formed and makes no sense may be refused by 422. A
-# backend that was removed is shown while it leaves, so that it is there after its removal is right.
+# backend that was removed is shown while it leaves, so that it is there after its removal is right. What ends Viaduct is left out.
 described() {
   start_viaduct
   cat >"$scratch/schemathesis.toml" <<'END'
@@ -36,6 +36,10 @@ local = "192.0.2.2"
 listener = 0
 
 [checks.use_after_free]
+enabled = false
+
+[[operations]]
+include-name = "POST /api/drain"
 enabled = false
 
 [[operations]]

@@ -47,6 +47,8 @@ pub enum CtlOrder {
     Add(Entry),
     /// Remove a backend; it keeps its dialogs for 200 seconds
     Remove(Named),
+    /// Have Viaduct itself drain, and then end, as SIGTERM does
+    DrainViaduct,
     /// Tell what would come of a change: which part of new calls would move, and whose dialogs. Changes nothing
     Preview {
         /// The change.

@@ -11,7 +11,7 @@ use super::words;
 /// The settings of draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
 pub struct DrainSettings {
-    /// For how many seconds, up to 3600, messages and connections may go on after SIGTERM or POST /drain, while no more connections
+    /// For how many seconds, up to 3600, messages and connections may go on after SIGTERM or POST /api/drain, while no more connections
     /// are accepted and /readyz says 503. It ends sooner once all of those connections are closed and nothing was forwarded for
     /// VIADUCT_DRAIN_IDLE_MS. Give whatever supervises the process a longer time
     #[arg(long, env = "VIADUCT_GRACE_S", global = true, default_value_t = 20, value_parser = value_parser!(u32).range(0..=3_600), value_name = "SECONDS")]

@@ -5,7 +5,7 @@
 //! | [`api`] | what the API works with, and its routes |
 //! | [`guard`] | who may change anything |
 //! | `backends`, `status`, [`rates`] | what is shown |
-//! | `changes`, `preview`, `explaining`, [`log`] | what an administrator does |
+//! | `changes`, `preview`, `explaining`, [`log`], `ending` | what an administrator does |
 //! | `page` | the status page |
 //! | [`openapi`] | the description of the API |
 //! | [`body`], [`problem`] | bodies within limits, and what is wrong with them |
@@ -18,6 +18,7 @@ pub mod api;
 mod backends;
 pub mod body;
 mod changes;
+mod ending;
 mod explaining;
 pub mod guard;
 mod listener;

@@ -19,6 +19,8 @@ pub enum Action {
     Add,
     /// One backend less.
     Remove,
+    /// Viaduct itself is to drain, and then to end.
+    DrainViaduct,
     /// Other lines in the log.
     Log,
     /// What would be done with a message.
@@ -40,7 +42,7 @@ pub enum ActionOutcome {
 
 impl Action {
     /// Every action, in the order of their places.
-    pub const ALL: [Action; 10] = [
+    pub const ALL: [Action; 11] = [
         Self::Drain,
         Self::Undrain,
         Self::Disable,
@@ -48,6 +50,7 @@ impl Action {
         Self::Weight,
         Self::Add,
         Self::Remove,
+        Self::DrainViaduct,
         Self::Log,
         Self::Explain,
         Self::Preview,
@@ -63,6 +66,7 @@ impl Action {
             Action::Weight => "weight",
             Action::Add => "add",
             Action::Remove => "remove",
+            Action::DrainViaduct => "drain_viaduct",
             Action::Log => "log",
             Action::Explain => "explain",
             Action::Preview => "preview",

@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::sip::{Backend, Client, options, request, request_with};
-use crate::viaduct::{PATIENCE, Place, Viaduct, until};
+use crate::viaduct::{PATIENCE, Place, Viaduct, ask, until};
 
 const LONG: (&str, &str) = ("VIADUCT_DRAIN_IDLE_MS", "60000");
 const LONG_GRACE: (&str, &str) = ("VIADUCT_GRACE_S", "60");
@@ -60,6 +60,28 @@ fn neighbours_find_nobody_and_new_requests_are_answered_503_where_that_is_set() 
     viaduct.terminate();
     assert!(viaduct.ends_within(PATIENCE), "told again, it does not end");
     viaduct.logs("told again");
+}
+
+#[test]
+fn the_administrator_has_it_drain_by_the_api_and_by_ctl_and_nobody_else_does() {
+    let backend = Backend::start("127.9.0.8");
+    let token = ("VIADUCT_ADMIN_TOKEN", "a token for tests only");
+    for by_ctl in [false, true] {
+        let mut viaduct = Viaduct::start(&Place::before(backend.address), &[token, LONG_GRACE]);
+        let admin = viaduct.place.admin;
+        assert!(ask(admin, "POST /api/drain", "").starts_with("HTTP/1.1 401"));
+        assert!(viaduct.is_ready() && ask(admin, "GET /api/status", "").contains(r#""is_draining":false"#));
+        if by_ctl {
+            let mut ctl = viaduct.place.command(&[token, ("VIADUCT_ADMIN_URL", &format!("http://{admin}"))]);
+            let told = String::from_utf8(ctl.args(["ctl", "drain-viaduct"]).output().unwrap().stdout).unwrap();
+            assert!(told.starts_with("Viaduct drains"), "{told}");
+        } else {
+            let answer = ask(admin, "POST /api/drain", "Authorization: Bearer a token for tests only\r\n");
+            assert!(answer.starts_with("HTTP/1.1 202") && answer.contains(r#"{"is_draining":true}"#), "{answer}");
+        }
+        assert!(viaduct.ends_within(PATIENCE), "it does not end");
+        viaduct.logs("draining why=\"the administrator\"");
+    }
 }
 
 #[test]

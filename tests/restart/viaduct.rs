@@ -109,8 +109,14 @@ impl Drop for Viaduct {
 }
 
 pub fn get(admin: SocketAddr, path: &str) -> String {
+    ask(admin, &format!("GET {path}"), "")
+}
+
+/// What is answered to a method and path, with these headers.
+pub fn ask(admin: SocketAddr, what: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(admin).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: viaduct\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "{what} HTTP/1.1\r\nHost: {admin}\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n")
+        .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text

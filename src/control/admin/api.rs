@@ -14,6 +14,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use tokio::sync::Semaphore;
 
 use crate::balance::backend::BackendSlot;
+use crate::control::drain::DrainHandle;
 use crate::control::pool::MemberSpec;
 use crate::control::steward::PoolHandle;
 use crate::metrics::admin::{Action, ActionOutcome, AdminCells};
@@ -25,7 +26,7 @@ use super::guard::Guard;
 use super::log::{self, LogFilter};
 use super::problem::Problem;
 use super::rates::Rates;
-use super::{backends, changes, explaining, openapi, preview, status};
+use super::{backends, changes, ending, explaining, openapi, preview, status};
 
 /// Reads a list of backends, which may take seconds, or says what is wrong with it.
 pub type Admit = dyn Fn(&str) -> Result<Vec<MemberSpec>, Problem> + Send + Sync;
@@ -53,6 +54,8 @@ pub struct Api {
     pub names: Arc<Exchange>,
     /// What is logged.
     pub log: LogFilter,
+    /// By what Viaduct is told to drain.
+    pub drain: DrainHandle,
     /// A digest of the configuration.
     pub digest: String,
     /// When the process started.
@@ -105,6 +108,7 @@ pub(super) fn routes() -> Vec<Route> {
         change(Method::POST, "/api/backends/{name}/undrain", Action::Undrain, post(changes::undrain)),
         change(Method::POST, "/api/backends/{name}/disable", Action::Disable, post(changes::disable)),
         change(Method::POST, "/api/backends/{name}/enable", Action::Enable, post(changes::enable)),
+        change(Method::POST, "/api/drain", Action::DrainViaduct, post(ending::drain)),
         change(Method::PUT, "/api/log", Action::Log, put(log::set)),
         change(Method::POST, "/api/explain", Action::Explain, post(explaining::explain)),
         change(Method::POST, "/api/preview", Action::Preview, post(preview::preview)),

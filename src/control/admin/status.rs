@@ -32,6 +32,8 @@ struct StatusDocument {
     log_level: String,
     /// What changes need from who asks: `token`, `nothing`, or they are `refused`.
     changes_need: &'static str,
+    /// Whether Viaduct itself drains.
+    is_draining: bool,
     messages: Messages,
     pool: PoolCounts,
     shards: Vec<Shard>,
@@ -85,6 +87,7 @@ pub(super) async fn show(State(api): Shared, Extension(Peer(peer)): Extension<Pe
         config_digest: api.digest.clone(),
         log_level: api.log.current(),
         changes_need: api.guard.need(peer.ip()),
+        is_draining: api.drain.is_asked(),
         messages: messages(&api.shards),
         pool: pool(&api),
         shards: shards(&api.shards),
