@@ -91,6 +91,8 @@ pub struct Discovery {
     lookups: JoinSet<(u64, Finding)>,
     /// As it is in the pool.
     listing: Listing,
+    /// Why what was found last is not.
+    refused: Option<PoolError>,
     begun: Instant,
     ready: watch::Sender<bool>,
     orders: mpsc::Receiver<Order>,
@@ -103,7 +105,7 @@ impl Discovery {
         let (handle, orders) = mailbox::open(ready.subscribe());
         let ledger = Ledger::new(entries, tools.hold, now);
         let (listing, lookups) = (Listing::default(), JoinSet::new());
-        (Discovery { tools, ledger, lookups, listing, begun: now, ready, orders }, handle)
+        (Discovery { tools, ledger, lookups, listing, refused: None, begun: now, ready, orders }, handle)
     }
 
     /// Looks up what was not yet; returns when about all of it something was said, and in no more than that time. Gives the members
@@ -196,13 +198,19 @@ impl Discovery {
     async fn publish(&mut self, steered: &Steered) -> Result<(), Ended> {
         let listing = self.ledger.list(&steered.admits);
         if listing != self.listing {
-            if let Err(error) = self.put(&listing, steered).await? {
-                tracing::error!(
+            let refused = self.put(&listing, steered).await?.err();
+            match &refused {
+                None => {
+                    self.tell_left_out(&listing);
+                    self.listing = listing;
+                }
+                Some(error) if self.refused.as_ref() != Some(error) => tracing::error!(
                     "the pool stays as it was, because what was found makes none with the other members: {error}"
-                );
+                ),
+                // It is tried until it is taken, and told once.
+                Some(_) => {}
             }
-            self.tell_left_out(&listing);
-            self.listing = listing;
+            self.refused = refused;
         }
         self.show();
         Ok(())

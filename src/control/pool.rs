@@ -17,7 +17,7 @@ pub mod member;
 pub mod plan;
 pub mod rank;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -91,6 +91,10 @@ pub struct LivingPool {
     planned: Option<RosterPlan>,
     /// Whether the next plan is one though nothing has changed.
     is_stale: bool,
+    /// Whom each list names.
+    lists: BTreeMap<Source, BTreeSet<String>>,
+    /// Who was removed though a list names him.
+    dismissed: BTreeSet<String>,
 }
 
 /// There is no such member.
@@ -108,23 +112,36 @@ impl std::error::Error for NoSuchMember {}
 impl LivingPool {
     /// A pool of these members, all taken to be well until somebody says otherwise: a Viaduct that starts carries calls at once.
     pub fn new(policy: PoolPolicy, source: &Source, members: Vec<MemberSpec>, now: Instant) -> Result<Self, PoolError> {
-        let mut pool =
-            LivingPool { policy, members: BTreeMap::new(), slots: Slots::default(), planned: None, is_stale: false };
+        let mut pool = LivingPool {
+            policy,
+            members: BTreeMap::new(),
+            slots: Slots::default(),
+            planned: None,
+            is_stale: false,
+            lists: BTreeMap::new(),
+            dismissed: BTreeSet::new(),
+        };
         pool.replace(source, members, now)?;
         pool.members.values_mut().for_each(Member::warm_up);
         Ok(pool)
     }
 
     /// Puts another list into the place of a source's. Members that stay keep health, word and figures, also where their address
-    /// has changed; one that goes drains for the afterlife. All or nothing: an error changes nothing.
-    pub fn replace(&mut self, source: &Source, list: Vec<MemberSpec>, now: Instant) -> Result<(), PoolError> {
-        let of_others = self.members.values().filter(|member| member.source != *source && member.leaving.is_none());
+    /// has changed, or where they were another source's; one that goes drains for the afterlife. Who was removed does not come back
+    /// as long as a list names him. All or nothing: an error changes nothing.
+    pub fn replace(&mut self, source: &Source, mut list: Vec<MemberSpec>, now: Instant) -> Result<(), PoolError> {
+        let names: BTreeSet<String> = list.iter().map(|spec| spec.backend.name.clone()).collect();
+        let is_others = |member: &&Member| member.source != *source && !names.contains(&member.spec.backend.name);
+        let of_others = self.members.values().filter(is_others).filter(|member| member.leaving.is_none());
+        list.retain(|spec| !self.dismissed.contains(&spec.backend.name));
         let others = of_others.map(|member| member.spec.clone()).collect();
         self.check(others, &list)?;
-        let gone: Vec<String> =
-            self.members.values().filter(|member| member.source == *source).map(Member::name).collect();
-        let gone = gone.into_iter().filter(|name| list.iter().all(|spec| spec.backend.name != *name));
-        gone.collect::<Vec<_>>().iter().for_each(|name| self.let_go(name, now));
+        let of_source = self.members.values().filter(|member| member.source == *source).map(Member::name);
+        let gone: Vec<String> = of_source.filter(|name| !names.contains(name)).collect();
+        gone.iter().for_each(|name| self.let_go(name, now));
+        self.lists.insert(source.clone(), names);
+        let LivingPool { lists, dismissed, .. } = self;
+        dismissed.retain(|name| lists.values().any(|names| names.contains(name)));
         list.into_iter().for_each(|spec| self.take_in(source, spec, now));
         Ok(())
     }
@@ -154,13 +171,17 @@ impl LivingPool {
         let staying = self.members.values().filter(|member| member.leaving.is_none());
         let others = staying.filter(|member| member.spec.backend.name != spec.backend.name);
         self.check(others.map(|member| member.spec.clone()).collect(), std::slice::from_ref(&spec))?;
+        self.dismissed.remove(&spec.backend.name);
         self.take_in(source, spec, now);
         Ok(())
     }
 
-    /// Removes a member: it drains for the afterlife, and is gone then.
+    /// Removes a member: it drains for the afterlife, and is gone then, also where a list names it.
     pub fn remove(&mut self, name: &str, now: Instant) -> Result<(), NoSuchMember> {
         self.member(name)?;
+        if self.lists.values().any(|names| names.contains(name)) {
+            self.dismissed.insert(name.to_owned());
+        }
         self.let_go(name, now);
         Ok(())
     }

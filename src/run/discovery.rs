@@ -19,6 +19,7 @@ use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::discovery::{Discovery, FIRST_LOOK, Steered, Tools};
 use crate::control::file_watch::FileWatch;
 use crate::control::pool::MemberSpec;
+use crate::control::pool::member::Member;
 use crate::control::resolve::servers::Servers;
 use crate::control::steward::PoolHandle;
 use crate::metrics::discovery::DiscoveryCells;
@@ -148,10 +149,17 @@ fn hold(settings: &Settings) -> Duration {
     Duration::from_secs(settings.discovery.dns_hold_s.into())
 }
 
-/// Where what is found goes: to members before these listeners.
+/// Where what is found goes: to members before these listeners, at addresses that nobody else has brought.
 pub fn steered(pool: PoolHandle, snapshot: Arc<Snapshot>) -> Steered {
-    let admits = Box::new(move |member: &MemberSpec| reach::check(snapshot.listeners(), member).is_ok());
-    Steered { source: SOURCE.into(), pool, admits }
+    let state = pool.state();
+    let is_free = move |MemberSpec { backend, .. }: &MemberSpec| {
+        let is_anothers = |other: &Member| other.source.as_ref() != SOURCE && other.leaving.is_none();
+        let has_place =
+            |other: &Member| other.spec.backend.address == backend.address && other.spec.backend.name != backend.name;
+        !state.borrow().members.iter().any(|other| is_anothers(other) && has_place(other))
+    };
+    let admits = move |member: &MemberSpec| reach::check(snapshot.listeners(), member).is_ok() && is_free(member);
+    Steered { source: SOURCE.into(), pool, admits: Box::new(admits) }
 }
 
 /// What is given by a name must be of a transport that a listener has; of addresses, more is known.

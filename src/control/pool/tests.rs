@@ -168,7 +168,7 @@ fn a_list_replaces_its_own_members_alone_and_a_bad_one_changes_nothing() {
     let mut scene = Scene::new(PoolPolicy::default());
     scene.pool.replace(&"file".into(), vec![spec("x", 9, 1)], scene.now).unwrap();
     let before = scene.parts();
-    for bad in [vec![spec("a", 8, 1)], vec![spec("y", 1, 1)], vec![spec("y", 8, 1), spec("y", 7, 1)]] {
+    for bad in [vec![spec("y", 1, 1)], vec![spec("y", 8, 1), spec("y", 7, 1)]] {
         assert!(scene.pool.replace(&"file".into(), bad, scene.now).is_err());
         assert_eq!(scene.parts(), before);
     }
@@ -189,6 +189,43 @@ fn health_and_slot_go_with_the_name_though_the_address_changes_and_one_that_leav
     scene.pool.add(&scene.list.clone(), spec("e", 2, 1), scene.now).unwrap();
     let names: Vec<_> = scene.parts().into_iter().map(|part| part.0).collect();
     assert_eq!(names, ["a", "c", "e"], "b's address is e's");
+}
+
+#[test]
+fn who_was_removed_stays_away_until_no_list_names_him_or_he_is_added() {
+    let mut scene = Scene::new(PoolPolicy::default());
+    let up = |scene: &mut Scene| -> Vec<String> {
+        scene.parts().into_iter().filter(|part| part.1 == Standing::Up).map(|part| part.0).collect()
+    };
+    let replace = |scene: &mut Scene, list| scene.pool.replace(&"list".into(), list, scene.now).unwrap();
+    scene.pool.remove("b", scene.now).unwrap();
+    scene.now += scene.pool.policy().afterlife;
+    assert_eq!(scene.parts().len(), 2);
+    replace(&mut scene, abc());
+    assert_eq!(up(&mut scene), ["a", "c"]);
+    scene.pool.add(&"hand".into(), spec("d", 2, 1), scene.now).unwrap();
+    replace(&mut scene, abc());
+    assert_eq!(up(&mut scene), ["a", "c", "d"], "its address is free");
+    replace(&mut scene, vec![spec("a", 1, 1)]);
+    replace(&mut scene, vec![spec("b", 4, 1)]);
+    assert_eq!(up(&mut scene), ["b", "d"], "it was named no more, and is again");
+    scene.pool.remove("b", scene.now).unwrap();
+    scene.pool.add(&"hand".into(), spec("b", 4, 1), scene.now).unwrap();
+    replace(&mut scene, vec![spec("b", 4, 1)]);
+    assert_eq!(up(&mut scene), ["b", "d"]);
+}
+
+#[test]
+fn a_list_takes_over_whom_it_names() {
+    let mut scene = Scene::new(PoolPolicy::default());
+    scene.pool.add(&"hand".into(), spec("d", 4, 5), scene.now).unwrap();
+    scene.health("d", Health::Dead);
+    let list = [abc(), vec![spec("d", 4, 2)]].concat();
+    scene.pool.replace(&"list".into(), list, scene.now).unwrap();
+    assert_eq!(scene.parts()[3].1, Standing::Down, "it is the same one");
+    scene.pool.replace(&"list".into(), abc(), scene.now).unwrap();
+    assert_eq!(scene.parts()[3].0, "d");
+    assert!(scene.pool.members().last().unwrap().leaving.is_some());
 }
 
 #[test]
