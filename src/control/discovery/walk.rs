@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::control::resolve::servers::{Records, Servers, Unanswered};
-use crate::control::resolve::walk::{addresses, followed, service_of};
+use crate::control::resolve::walk::{all_addresses, followed, service_of};
 use crate::sip::Transport;
 
 use super::entry::{Entry, Place, Reach};
@@ -110,7 +110,7 @@ impl Walk<'_> {
 
     async fn host(&mut self, host: Domain, port: u16, transport: Transport) -> Result<Vec<Target>, Unanswered> {
         let families = self.reach.families(transport);
-        let records = addresses(self.servers.clone(), families, host, port).await;
+        let records = all_addresses(self.servers.clone(), families, host, port).await;
         let found = self.noted(records)?;
         let addresses = Some(found.iter().map(SocketAddr::ip).collect());
         let target = Target { priority: 0, host: None, port, weight: 0, transport, addresses };
@@ -128,7 +128,7 @@ impl Walk<'_> {
             {
                 let servers = self.servers.clone();
                 lookups.spawn(async move {
-                    let found = addresses(servers, families, srv.target.clone(), srv.port).await;
+                    let found = all_addresses(servers, families, srv.target.clone(), srv.port).await;
                     (srv, found)
                 });
             }

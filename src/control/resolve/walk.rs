@@ -159,13 +159,31 @@ pub(in crate::control) fn followed(mut records: Vec<SRV>, most: usize) -> Result
     Ok(records)
 }
 
-/// The addresses of a host, of those families that are reached.
+/// The addresses of a host, of those families that are reached, and of one alone where nothing is said of the other.
 pub(in crate::control) async fn addresses(
     servers: Servers,
     families: Families,
     host: Domain,
     port: u16,
 ) -> Result<Records<SocketAddr>, Unanswered> {
+    let (ipv4, ipv6) = by_family(servers, families, host, port).await;
+    either(ipv4, ipv6)
+}
+
+/// The same where a part would be taken for the whole: unanswered, unless both questions are answered.
+pub(in crate::control) async fn all_addresses(
+    servers: Servers,
+    families: Families,
+    host: Domain,
+    port: u16,
+) -> Result<Records<SocketAddr>, Unanswered> {
+    let (ipv4, ipv6) = by_family(servers, families, host, port).await;
+    either(Ok(ipv4?), Ok(ipv6?))
+}
+
+type Addresses = Result<Records<SocketAddr>, Unanswered>;
+
+async fn by_family(servers: Servers, families: Families, host: Domain, port: u16) -> (Addresses, Addresses) {
     let pick = |data: &RData| match data {
         RData::A(a) => Some(SocketAddr::new(IpAddr::V4(a.0), port)),
         RData::AAAA(aaaa) => Some(SocketAddr::new(IpAddr::V6(aaaa.0), port)),
@@ -175,8 +193,7 @@ pub(in crate::control) async fn addresses(
         true => servers.records(&host, kind, pick).await,
         false => Ok(Records { data: Vec::new(), ttl: Duration::MAX }),
     };
-    let (ipv4, ipv6) = tokio::join!(of(families.ipv4, RecordType::A), of(families.ipv6, RecordType::AAAA));
-    either(ipv4, ipv6)
+    tokio::join!(of(families.ipv4, RecordType::A), of(families.ipv6, RecordType::AAAA))
 }
 
 /// What two questions about one host have found. Where one was not answered, the other's addresses do.
