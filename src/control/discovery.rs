@@ -231,16 +231,22 @@ impl Discovery {
         self.look_up_all(FIRST_LOOK).await;
         let listing = self.ledger.list(&steered.admits);
         let missing = self.ledger.missing();
-        let taken = match listing.members.is_empty() && !missing.is_empty() {
-            true => Err(Refused::NothingFound(missing)),
-            false => self.put(&listing, steered).await?.map_err(Refused::NoPool),
+        let taken = match listing.members.is_empty() {
+            true if !missing.is_empty() => Err(Refused::NothingFound(missing)),
+            // As of a file that is just being written: whoever wants no backends removes them one by one.
+            true if !self.listing.members.is_empty() => Err(Refused::Empty),
+            _ => self.put(&listing, steered).await?.map_err(Refused::NoPool),
         };
         match &taken {
             Ok(()) => {
                 self.tell_left_out(&listing);
                 (self.listing, self.tools.hold) = (listing, order.hold);
             }
-            Err(_) => self.ledger = before.resumed(Instant::now()),
+            Err(_) => {
+                self.ledger = before.resumed(Instant::now());
+                // What is under way is of the list that was refused, and its numbers are given anew.
+                self.lookups = JoinSet::new();
+            }
         }
         // Who asked may have gone; the change is made all the same.
         let _ = order.taken.send(taken);

@@ -218,7 +218,15 @@ fn secret_error(error: &dyn std::fmt::Display) -> ConfigError {
 }
 
 fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<Vec<Listener>, ConfigError> {
+    let awaits_backends =
+        pool.backends().is_empty() && (!settings.backends.0.is_empty() || settings.discovery.backends_file.is_some());
     let with_aliases = |(listen, bound): (&Listen, &SocketAddr)| {
+        if awaits_backends && bound.ip().is_unspecified() && listen.advertise.is_none() {
+            // It would be another address than that of the next start, in routes that backends keep.
+            let wrong =
+                "which address leads to the backends cannot be told, since none of their names leads anywhere yet";
+            return Err(ConfigError::new("VIADUCT_LISTEN", bound, wrong, "a listener with ;advertise=host:port"));
+        }
         let listener = listener(listen, *bound, pool)?;
         Ok(listen.aliases.iter().fold(listener, |listener, alias| listener.with_alias(&alias.host, alias.port)))
     };

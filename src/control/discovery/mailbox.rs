@@ -30,6 +30,8 @@ pub(super) struct Order {
 pub enum Refused {
     /// Nothing that it names leads anywhere.
     NothingFound(Vec<String>),
+    /// It has no backend, and there are some.
+    Empty,
     /// It makes no pool.
     NoPool(PoolError),
     /// The process ends.
@@ -40,6 +42,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::NothingFound(names) => write!(f, "nothing is found of {}", names.join(", ")),
+            Refused::Empty => f.write_str("it has no backend at all, so those that there are stay"),
             Refused::NoPool(error) => error.fmt(f),
             Refused::Ended => f.write_str("the process ends"),
         }
