@@ -25,7 +25,7 @@ mod report;
 pub mod sockets;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
@@ -325,6 +325,7 @@ impl Viaduct {
             drain: self.drain.clone(),
             digest: self.digest.clone(),
             started: self.started,
+            unauthorised_told_s: AtomicU64::new(0),
             previews: Semaphore::new(1),
         }))
     }

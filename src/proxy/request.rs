@@ -199,7 +199,9 @@ impl<'a> Request<'a> {
             Err(stopped) => return Err(*stopped),
         };
         *reason = Some(target.reason);
-        let is_shed = |backend: &BackendIndex| shedding::is_shed(self, routing.uri(), *backend);
+        // A dialog of RFC 2543's clients may have no tag, but our pin.
+        let is_shed =
+            |backend: &BackendIndex| routing.pin.is_none() && shedding::is_shed(self, routing.uri(), *backend);
         if let Some(backend) = target.member().filter(is_shed) {
             decision.shed = Some(backend);
             return Err(shedding::refusal(&self.snapshot.policy().overload).into());

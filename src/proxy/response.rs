@@ -46,7 +46,8 @@ pub(super) fn decide(
     (verdict, sample, own.oc.and_then(|_| load(snapshot, inbound, side, own)))
 }
 
-/// What a backend says of its load, where that was asked for (RFC 7339 §5.4). It is not signed, so a client cannot say it.
+/// What a backend says of its load, where that was asked for (RFC 7339 §5.4). It is not signed: a backend that passes our Via on and
+/// does not put its own word there lets whoever answers it say what it likes.
 #[cold]
 fn load(snapshot: &Snapshot, inbound: &Inbound<'_>, side: Side, own: &Via) -> Option<LossReport> {
     let is_asked_for = side == Side::Backend && snapshot.policy().overload.is_offered;

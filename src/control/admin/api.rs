@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use axum::Router;
@@ -60,6 +61,8 @@ pub struct Api {
     pub digest: String,
     /// When the process started.
     pub started: (Instant, SystemTime),
+    /// In which second from then somebody was last told in the log to be unauthorised: once in each is enough, as anybody may try.
+    pub unauthorised_told_s: AtomicU64,
     /// Whoever holds it makes a table to look at; one does at a time.
     pub previews: Semaphore,
 }
@@ -138,7 +141,11 @@ async fn guarded(
 ) -> Response {
     if let Err(problem) = api.guard.check(peer, request.headers()) {
         api.cells.action(action, ActionOutcome::Unauthorised);
-        tracing::warn!(%peer, action = action.label(), problem.detail, "not authorised on the admin listener");
+        // Not 0, which is before any.
+        let second = api.started.0.elapsed().as_secs() + 1;
+        if api.unauthorised_told_s.swap(second, Ordering::Relaxed) != second {
+            tracing::warn!(%peer, action = action.label(), problem.detail, "not authorised on the admin listener");
+        }
         return problem.into_response();
     }
     let response = next.run(request).await;

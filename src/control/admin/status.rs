@@ -87,7 +87,7 @@ pub(super) async fn show(State(api): Shared, Extension(Peer(peer)): Extension<Pe
         config_digest: api.digest.clone(),
         log_level: api.log.current(),
         changes_need: api.guard.need(peer.ip()),
-        is_draining: api.drain.is_asked(),
+        is_draining: api.pool.state().borrow().snapshot.is_draining(),
         messages: messages(&api.shards),
         pool: pool(&api),
         shards: shards(&api.shards),
