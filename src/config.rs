@@ -7,6 +7,7 @@
 //! | [`value`] | the grammar of listeners, networks and name servers |
 //! | [`backends`] | the grammar of backends |
 //! | [`discovery`] | the settings of names of backends, and backends in a file |
+//! | [`source`] | what settings are read from: command line, file, environment |
 //! | [`secrets`] | the secrets, in variables or files |
 //! | [`drain`] | the settings of how Viaduct ends |
 //! | [`outlier`] | the settings of outliers |
@@ -20,8 +21,8 @@
 //! | [`ctl`] | what `viaduct ctl` can be told |
 //! | [`error`] | one clear error that names the variable, the value and what would be right |
 //!
-//! A configuration file looked better for long pools. Containers are tuned by environment, and two sources of truth need a
-//! rule for which wins; lists are short enough for one line each.
+//! A configuration file of its own form looked better for long pools. Containers are tuned by environment; the file that may stand
+//! beside it has the same variables, so that each is told once.
 
 pub mod admin;
 pub mod backends;
@@ -37,6 +38,7 @@ pub mod per_network;
 pub mod pool;
 pub mod probe;
 pub mod secrets;
+pub mod source;
 pub mod streams;
 pub mod value;
 mod words;
@@ -85,7 +87,7 @@ const AFTER_HELP: &str = "Run it in front of two proxies:\n  \
     Exit codes: 0 ended as asked, 1 failed while starting or running, 2 a setting is wrong.";
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Check the settings and the kernel, print what is in effect, and end.
     Check,
@@ -247,6 +249,11 @@ pub struct Settings {
     /// The kernel's send buffer a socket; the kernel caps it at net.core.wmem_max
     #[arg(long, env = "VIADUCT_SOCKET_SEND_BYTES", global = true, default_value_t = 4 << 20, value_parser = value_parser!(u32).range(4_096..=1 << 30), value_name = "BYTES")]
     pub socket_send_bytes: u32,
+
+    /// A file of settings, one VARIABLE=value a line and # before comments, which are read again while Viaduct runs: when it
+    /// changes, and on SIGHUP. What stands in it comes before the environment and after the command line
+    #[arg(long, env = "VIADUCT_ENV_FILE", global = true, value_name = "PATH")]
+    pub env_file: Option<PathBuf>,
 
     /// What is set of names of backends.
     #[command(flatten)]

@@ -11,6 +11,7 @@
 //! | [`overload`] | what backends say of their load, and what comes of it |
 //! | [`pool`] | what is known of the pool, and how its members stand by that |
 //! | [`probe`] | whether backends are alive |
+//! | [`reload`] | by what a reload is asked for |
 //! | [`resolve`] | names that backends send to: looked up, kept fresh, published to the shards |
 //! | [`steward`] | steers the pool and publishes snapshots |
 //! | [`signal`] | when the operator wants the process to end, or to read again |
@@ -28,6 +29,7 @@ pub mod outlier;
 pub mod overload;
 pub mod pool;
 pub mod probe;
+pub mod reload;
 pub mod resolve;
 pub mod signal;
 pub mod steward;

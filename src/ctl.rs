@@ -121,6 +121,7 @@ fn question(asked: &CtlSettings, input: impl Read) -> Result<Question, ConfigErr
         CtlOrder::DrainViaduct => Question { method: Method::POST, path: "/api/drain".to_owned(), accept, body: None },
         CtlOrder::Preview { change } => json(Method::POST, "/api/preview", proposal(change)),
         CtlOrder::Explain(message) => explain(message, asked.json, input)?,
+        CtlOrder::Reload => Question { method: Method::POST, path: "/api/reload".to_owned(), accept, body: None },
         CtlOrder::Log { level: None } => get("/api/log"),
         CtlOrder::Log { level: Some(level) } => json(Method::PUT, "/api/log", json!({ "level": level })),
     })
@@ -164,6 +165,7 @@ fn told(order: &CtlOrder, answer: String) -> String {
         CtlOrder::Status => show::status(&value),
         CtlOrder::Preview { .. } => show::preview(&value),
         CtlOrder::Log { .. } => value["level"].as_str().map_or(answer, |level| format!("{level}\n")),
+        CtlOrder::Reload => show::reload(&value),
         CtlOrder::Explain(_) => answer,
         CtlOrder::DrainViaduct => "Viaduct drains, and ends when nothing is forwarded any more\n".to_owned(),
         _ => show::backend(&value),

@@ -50,7 +50,7 @@ use crate::control::admin::log::LogFilter;
 use crate::control::admin::{self, Admin};
 use crate::control::signal::Terminations;
 use crate::io::Choice;
-use crate::run::{RunError, Viaduct, discovery};
+use crate::run::{Desk, RunError, Viaduct, discovery, reload};
 
 use backend::Backend;
 use caller::Caller;
@@ -84,7 +84,8 @@ async fn carry(demo: &DemoSettings, settings: &Settings, log: &HeldLog, filter: 
     let (stop_admin, stopped) = oneshot::channel();
     let (steward, pool) = viaduct.steward(&settings)?;
     let steering = tokio::spawn(steward.run());
-    let api = viaduct.api(&settings, pool, servers, filter)?;
+    let guard = reload::guard(&settings)?;
+    let api = viaduct.api(Desk { pool, servers, guard, log: Arc::new(filter) }, None);
     let served = tokio::spawn(admin::serve(listener, viaduct.admin.clone(), api, stopped));
     log.release();
     if let Some(notice) = notice {

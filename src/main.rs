@@ -8,6 +8,7 @@ use tracing_subscriber::{EnvFilter, reload};
 
 use viaduct::config::error::{self, Refused};
 use viaduct::config::log::{self, LogFormat};
+use viaduct::config::source::Source;
 use viaduct::config::{Command, Settings};
 use viaduct::control::admin::log::LogFilter;
 use viaduct::demo::held_log::HeldLog;
@@ -15,11 +16,13 @@ use viaduct::run::RunError;
 use viaduct::{check, ctl, demo, run};
 
 fn main() -> ExitCode {
-    let line = match error::parse(std::env::args_os()) {
-        Ok(line) => line,
+    let source = Source::new(std::env::args_os());
+    let reading = match source.read() {
+        Ok(reading) => reading,
         Err(Refused::Usage(usage)) => usage.exit(),
         Err(Refused::Setting(error)) => return fail(&RunError::Setting(error)),
     };
+    let line = &reading.line;
     let held = HeldLog::default();
     let started = match &line.command {
         Some(Command::Demo(_)) => start_log_of_demo(&line.settings, &held),
@@ -29,8 +32,8 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(&RunError::Setting(error)),
     };
-    let outcome = match line.command {
-        None => run::run(&line.settings, log).map(|()| true),
+    let outcome = match line.command.clone() {
+        None => run::run(source, reading, log).map(|()| true),
         Some(Command::Check) => check::check(&line.settings).map(|text| print!("{text}")).map(|()| true),
         Some(Command::Ctl(asked)) => return tell(ctl::ctl(&line.settings, &asked, std::io::stdin().lock())),
         Some(Command::Explain(asked)) => {

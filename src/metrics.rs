@@ -20,6 +20,7 @@
 //! | [`names`] | what the resolution of names counts into |
 //! | [`discovery`] | what the discovery of backends counts into |
 //! | [`pool`] | what is counted of probes and of changes of standing |
+//! | [`reload`] | how often settings were read again, and the digest of those in force |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
@@ -37,5 +38,6 @@ pub mod latency;
 pub mod layers;
 pub mod names;
 pub mod pool;
+pub mod reload;
 
 pub use catalogue::*;

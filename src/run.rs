@@ -10,6 +10,9 @@
 //! | `report` | what is told in the log at the start |
 //! | `digest` | what the members of a fleet must have in common, as a digest |
 //! | [`certificates`] | settings become certificates, keys and authorities |
+//! | [`lookout`] | who looks after the backends: probes, outliers, rest |
+//! | [`reload`] | settings are read again while Viaduct runs |
+//! | [`secrets`] | the secrets that are in force |
 //! | [`sockets`] | listeners become sockets, and connections get descriptors |
 //! | `drain` | what goes on before Viaduct ends |
 
@@ -19,9 +22,12 @@ mod digest;
 pub mod discovery;
 mod drain;
 pub mod explain;
+pub mod lookout;
 pub mod plan;
 pub mod reach;
+pub mod reload;
 mod report;
+pub mod secrets;
 pub mod sockets;
 
 use std::sync::Arc;
@@ -31,13 +37,12 @@ use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::error::ConfigError;
-use crate::config::overload::OverloadSettings;
-use crate::config::secrets::SecretSetting;
-use crate::config::{PinCores, Settings, Switch};
+use crate::config::source::{Reading, Source};
+use crate::config::{PinCores, Settings};
 use crate::control::admin::api::Api;
 use crate::control::admin::guard::Guard;
 use crate::control::admin::log::LogFilter;
@@ -47,15 +52,15 @@ use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::drain::DrainHandle;
-use crate::control::outlier::watcher::Watcher;
-use crate::control::overload::monitor::Monitor;
+use crate::control::file_watch::FileWatch;
 use crate::control::pool::MemberSpec;
-use crate::control::probe::prober::{Prober, Tools};
+use crate::control::reload::Reload;
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
 use crate::control::signal::Terminations;
 use crate::control::steward::{PoolHandle, Steward};
 use crate::control::{self, signal};
+use crate::frame::tls::ContextFiles;
 use crate::io::{Choice, Doorbell};
 use crate::metrics::admin::AdminCells;
 use crate::metrics::cells::ShardCells;
@@ -64,14 +69,19 @@ use crate::metrics::collector::Metrics;
 use crate::metrics::discovery::{DiscoveryCells, DiscoveryPage};
 use crate::metrics::names::NameCells;
 use crate::metrics::pool::PoolCells;
+use crate::metrics::reload::{ReloadCells, ReloadPage};
 use crate::proxy::names::Families;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
 use crate::shard::mailbox::PostOffice;
 use crate::shard::networks::Networks;
+use crate::shard::policy::SharedPolicy;
 use crate::shard::thread::{self as shard_thread, Running, StartError};
 
+use lookout::{Lookout, Means};
 use plan::Plan;
+use reload::Reloader;
+use secrets::Secrets;
 
 /// Why Viaduct did not start, or ended without being asked to.
 #[derive(Debug)]
@@ -109,43 +119,46 @@ impl From<ConfigError> for RunError {
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs until the operator ends it or a shard fails.
-pub fn run(settings: &Settings, log: LogFilter) -> Result<(), RunError> {
+pub fn run(source: Source, reading: Reading, log: LogFilter) -> Result<(), RunError> {
+    let settings = &reading.line.settings.clone();
     let uring = settings.io != Choice::Poll;
     let outcome = control::block_on(uring, async {
         // First what may fail without a message having come in.
         let admin = bind_admin(settings).await?;
         let hangups = signal::hangups().map_err(RunError::Control)?;
         let mut terminations = Terminations::new().map_err(RunError::Control)?;
+        // Before anything is read: what changes meanwhile is found the next time.
+        let files = FileWatch::new(settings.files());
         let servers = discovery::servers(settings);
         let begun = discovery::begin(settings, servers.clone()).await?;
         let mut viaduct = Viaduct::start(settings, begun.members, begun.cells)?;
         viaduct.admin.ready.store(begun.handle.is_ready(), Ordering::Release);
         let resolving = tokio::spawn(viaduct.resolver(servers.clone()).run());
-        let rereading = viaduct.watch.take().map(|watch| tokio::spawn(watch.run(hangups)));
         let (steward, pool) = viaduct.steward(settings)?;
         let steering = tokio::spawn(steward.run());
-        let api = viaduct.api(settings, pool.clone(), servers, log)?;
+        let (reload, asked) = Reload::open();
+        let desk = Desk { pool, servers, guard: reload::guard(settings)?, log: Arc::new(log) };
+        let api = viaduct.api(desk.clone(), Some(reload));
         let address = settings.admin.admin_listen;
         tracing::info!(%address, "status at /, API at /api, metrics at /metrics, health at /livez and /readyz");
         let (stop_admin, stopped) = oneshot::channel();
         let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), api, stopped));
-        let discovering = tokio::spawn(begun.discovery.run(discovery::steered(pool.clone(), viaduct.snapshot.clone())));
+        let discovering =
+            tokio::spawn(begun.discovery.run(discovery::steered(desk.pool.clone(), viaduct.snapshot.clone())));
         let readying = tokio::spawn(ready(begun.handle.clone(), viaduct.admin.clone()));
-        let backends_file =
-            tokio::spawn(discovery::watch_file(settings.clone(), viaduct.snapshot.clone(), begun.handle));
-        let watching = viaduct.watcher(settings, pool.clone()).map(|watcher| tokio::spawn(watcher.run()));
-        let monitoring = viaduct.monitor(settings, pool.clone()).map(|monitor| tokio::spawn(monitor.run()));
-        let probing = viaduct.prober(settings, pool.clone()).map(|prober| tokio::spawn(prober.run()));
+        let lookout = Lookout::begin(settings, viaduct.means(desk.pool.clone()));
+        let (in_force, now_in_force) = watch::channel(settings.clone());
+        let parts = viaduct.parts(desk.clone(), begun.handle, lookout, in_force);
+        let reloader = Reloader::new(source, reading, files, parts)?;
+        let reloading = tokio::spawn(reloader.run(hangups, asked));
         let outcome = viaduct.wait(&mut terminations).await;
         readying.abort();
         viaduct.admin.ready.store(false, Ordering::Release);
         if let Ok(why) = outcome {
-            viaduct.drain(why, &settings.drain, pool, &mut terminations).await;
+            let settings = now_in_force.borrow().drain;
+            viaduct.drain(why, &settings, desk.pool, &mut terminations).await;
         }
-        for task in [resolving, steering, discovering, backends_file] {
-            task.abort();
-        }
-        for task in [rereading, watching, monitoring, probing].into_iter().flatten() {
+        for task in [resolving, steering, discovering, reloading] {
             task.abort();
         }
         drop(stop_admin);
@@ -176,6 +189,19 @@ async fn bind_admin(settings: &Settings) -> Result<TcpListener, RunError> {
     bound.map_err(unusable)
 }
 
+/// What operators get at while Viaduct runs, by HTTP or by settings that are read again. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The pool.
+    pub pool: PoolHandle,
+    /// Who is asked about names.
+    pub servers: Servers,
+    /// Who may change anything by HTTP.
+    pub guard: Guard,
+    /// What is logged.
+    pub log: Arc<LogFilter>,
+}
+
 /// Viaduct as it runs: its shards and what they show.
 #[derive(Debug)]
 pub struct Viaduct {
@@ -189,11 +215,14 @@ pub struct Viaduct {
     pub drain: DrainHandle,
     exchange: Arc<Exchange>,
     names: Arc<NameCells>,
-    /// Who reads certificates again when their files change, until it runs.
-    watch: Option<Watch>,
+    /// The files of certificates, and what was read from them.
+    tls_files: ContextFiles,
+    certificates: Arc<Certificates>,
+    policy: SharedPolicy,
+    secrets: Secrets,
+    reloads: Arc<ReloadCells>,
     pool: Arc<PoolCells>,
     admin_cells: Arc<AdminCells>,
-    digest: String,
     started: (Instant, SystemTime),
     post: PostOffice,
     shards: Vec<Running>,
@@ -207,9 +236,9 @@ impl Viaduct {
         sockets::allow_descriptors(settings);
         let plan = plan::make(settings, members)?;
         let sockets = sockets::open(&plan, settings)?;
-        let Plan { snapshot, digest, tls, tls_files, .. } = plan;
+        let Plan { snapshot, digest, tls, tls_files, secrets, .. } = plan;
         let certificates = Arc::new(Certificates::new(Arc::new(ArcSwap::from_pointee(tls))));
-        let policy = plan::connection_policy(settings, certificates.context.clone());
+        let policy = SharedPolicy::from(plan::connection_policy(settings, certificates.context.clone()));
         let snapshot = Arc::new(snapshot);
         let publication = Publication::new(snapshot.clone());
         let exchange = Arc::new(Exchange::default());
@@ -242,7 +271,7 @@ impl Viaduct {
         report::report(&shards, &snapshot, &digest);
         let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
         let (names, pool) = (Arc::new(NameCells::default()), Arc::new(PoolCells::default()));
-        let admin_cells = Arc::new(AdminCells::default());
+        let (admin_cells, reloads) = (Arc::new(AdminCells::default()), Arc::new(ReloadCells::new(&digest)));
         let metrics = Metrics::new(
             cells,
             names.clone(),
@@ -250,27 +279,26 @@ impl Viaduct {
             pool.clone(),
             admin_cells.clone(),
             publication.clone(),
-            digest.clone(),
         );
         let metrics = metrics
-            .map(|metrics| metrics.with(DiscoveryPage(found)))
+            .map(|metrics| metrics.with(DiscoveryPage(found)).with(ReloadPage(reloads.clone())))
             .map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(false) });
-        let every = Some(Duration::from_secs(settings.layers.tls_reload_s.into())).filter(|every| !every.is_zero());
-        let watch = Some(Watch::new(tls_files, certificates, every));
-        let drain = DrainHandle::default();
         let started = (Instant::now(), SystemTime::now());
         Ok(Viaduct {
             admin,
             snapshot,
             publication,
-            drain,
+            drain: DrainHandle::default(),
             exchange,
             names,
-            watch,
+            tls_files,
+            certificates,
+            policy,
+            secrets,
+            reloads,
             pool,
             admin_cells,
-            digest,
             started,
             post,
             shards,
@@ -295,24 +323,15 @@ impl Viaduct {
         Ok(Steward::new(pool, self.publication.publisher(), self.cells().cloned().collect(), self.pool.clone()))
     }
 
-    /// What operators ask and change by HTTP.
-    pub fn api(
-        &self,
-        settings: &Settings,
-        pool: PoolHandle,
-        servers: Servers,
-        log: LogFilter,
-    ) -> Result<Arc<Api>, ConfigError> {
-        let guard = match settings.admin_token()? {
-            SecretSetting::Set(token) => Guard::new(Some(&token)),
-            SecretSetting::Missing => Guard::new(None),
-        };
+    /// What operators ask and change by HTTP; settings are read again by that, where they can be.
+    pub fn api(&self, desk: Desk, reload: Option<Reload>) -> Arc<Api> {
+        let Desk { pool, servers, guard, log } = desk;
         let snapshot = self.snapshot.clone();
         let admit = move |list: &str| {
             let members = admission::members(list, snapshot.listeners(), servers.clone());
             members.map_err(|error| Problem::senseless(error.wrong(), error.right()))
         };
-        Ok(Arc::new(Api {
+        Arc::new(Api {
             pool,
             shards: self.cells().cloned().collect(),
             pool_cells: self.pool.clone(),
@@ -323,44 +342,40 @@ impl Viaduct {
             names: self.exchange.clone(),
             log,
             drain: self.drain.clone(),
-            digest: self.digest.clone(),
+            reload,
+            reloads: self.reloads.clone(),
             started: self.started,
             unauthorised_told_s: AtomicU64::new(0),
             previews: Semaphore::new(1),
-        }))
+        })
     }
 
-    /// Who looks for backends that stand out, if anybody is to.
-    pub fn watcher(&self, settings: &Settings, pool: PoolHandle) -> Option<Watcher> {
-        let (shards, cells) = (self.cells().cloned().collect(), self.pool.clone());
-        let policy = plan::outlier_policy(settings);
-        (settings.outlier.outlier == Switch::On).then(|| Watcher::new(policy, pool, shards, cells))
+    /// What those work with who look after the backends.
+    pub fn means(&self, pool: PoolHandle) -> Means {
+        let (post, shards, cells) = (self.post.clone(), self.cells().cloned().collect(), self.pool.clone());
+        Means { pool, post, shards, cells }
     }
 
-    /// Who heeds what backends say of their load, if anybody is to.
-    pub fn monitor(&self, settings: &Settings, pool: PoolHandle) -> Option<Monitor> {
-        let (shards, cells) = (self.cells().cloned().collect(), self.pool.clone());
-        let OverloadSettings { retry_after, overload_control, .. } = &settings.overload;
-        let rests = (*retry_after == Switch::On).then(|| plan::rest_policy(settings));
-        let is_needed = rests.is_some() || *overload_control == Switch::On;
-        is_needed.then(|| Monitor::new(rests, pool, shards, cells))
-    }
-
-    /// Who asks the backends whether they are alive, if anybody is to.
-    pub fn prober(&self, settings: &Settings, pool: PoolHandle) -> Option<Prober> {
-        if settings.probe.probe == Switch::Off {
-            return None;
+    /// Where settings are put in force that are read again.
+    fn parts(
+        &self,
+        desk: Desk,
+        discovery: DiscoveryHandle,
+        lookout: Lookout,
+        in_force: watch::Sender<Settings>,
+    ) -> reload::Parts {
+        reload::Parts {
+            desk,
+            discovery,
+            lookout,
+            in_force,
+            certificates: Watch::new(self.tls_files.clone(), self.certificates.clone()),
+            tls: self.certificates.context.clone(),
+            policy: self.policy.clone(),
+            cells: self.reloads.clone(),
+            secrets: self.secrets.clone(),
+            snapshot: self.snapshot.clone(),
         }
-        let post = self.post.clone();
-        let process = getrandom::u32().unwrap_or_else(|_| std::process::id()) as u16;
-        let tools = Tools {
-            exchange: post.probes().clone(),
-            wake: Box::new(move |shard| post.wake(shard)),
-            shards: self.cells().cloned().collect(),
-            cells: self.pool.clone(),
-            process,
-        };
-        Some(Prober::new(plan::probe_policy(settings), pool, tools))
     }
 
     /// Waits for the operator's word, which it gives, or the end of a shard.

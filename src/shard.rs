@@ -49,7 +49,7 @@ use delivery::Delivery;
 use limits::Limits;
 use mailbox::PostOffice;
 use networks::Networks;
-use policy::ConnectionPolicy;
+use policy::SharedPolicy;
 use worker::Worker;
 
 /// One shard: an engine, and what is done with what it receives.
@@ -70,7 +70,7 @@ pub struct Parts {
     /// What it counts.
     pub cells: Arc<ShardCells>,
     /// How it keeps connections.
-    pub policy: ConnectionPolicy,
+    pub policy: SharedPolicy,
     /// The connections of all networks to all shards.
     pub networks: Networks,
     /// The mailboxes of all shards.
@@ -85,6 +85,7 @@ impl Shard {
         let Parts { publication, exchange, cells, policy, networks, post, number } = parts;
         let snapshot = publication.reader();
         let connections_max = engine.output().streams.connections_max();
+        let policy = policy.reader();
         let limits = Limits::new(&policy, networks, connections_max);
         let (names, asker) = (exchange.reader(), Asker::new(exchange));
         let delivery = Delivery::new(&snapshot, (policy, limits), post, number, cells.clone());

@@ -57,6 +57,8 @@ pub enum CtlOrder {
     },
     /// Read one SIP message from standard input and tell what the running Viaduct would do with it
     Explain(ExplainSettings),
+    /// Have settings read again that are read from files (VIADUCT_ENV_FILE and others), all or none
+    Reload,
     /// Show what is logged, or log other lines from now on
     Log {
         /// A level, or a list of module=level

@@ -21,6 +21,10 @@ pub struct DiscoverySettings {
     /// The last backends of all stay for longer
     #[arg(long, env = "VIADUCT_DNS_HOLD_S", global = true, default_value_t = 60, value_parser = value_parser!(u32).range(0..=86_400), value_name = "SECONDS")]
     pub dns_hold_s: u32,
+
+    /// How often the files of settings, backends and secrets are looked at for changes, in seconds; 0 is never, SIGHUP always
+    #[arg(long, env = "VIADUCT_RELOAD_S", global = true, default_value_t = 2, value_parser = value_parser!(u32).range(0..=86_400), value_name = "SECONDS")]
+    pub reload_s: u32,
 }
 
 /// The longest file of backends: some twenty thousand, of which a pool has 4096 at most.

@@ -66,10 +66,15 @@ pub enum Refused {
 
 /// Reads the command line and the environment.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<CommandLine, Refused> {
-    CommandLine::try_parse_from(arguments).map_err(|error| match setting_error(&error) {
+    CommandLine::try_parse_from(arguments).map_err(refused)
+}
+
+/// What clap says, in words of ours where a setting is wrong.
+pub(super) fn refused(error: clap::Error) -> Refused {
+    match setting_error(&error) {
         Some(setting) => Refused::Setting(setting),
         None => Refused::Usage(error),
-    })
+    }
 }
 
 /// clap names the option; an operator has set a variable, so the error is told by the variable's name.

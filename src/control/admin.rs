@@ -5,7 +5,7 @@
 //! | [`api`] | what the API works with, and its routes |
 //! | [`guard`] | who may change anything |
 //! | `backends`, `status`, [`rates`] | what is shown |
-//! | `changes`, `preview`, `explaining`, [`log`], `ending` | what an administrator does |
+//! | `changes`, `preview`, `explaining`, `reloading`, [`log`], `ending` | what an administrator does |
 //! | `page` | the status page |
 //! | [`openapi`] | the description of the API |
 //! | [`body`], [`problem`] | bodies within limits, and what is wrong with them |
@@ -28,6 +28,7 @@ mod page;
 mod preview;
 pub mod problem;
 pub mod rates;
+mod reloading;
 mod status;
 
 use std::sync::Arc;

@@ -6,20 +6,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-use tokio::signal::unix::Signal;
-use tokio::time::sleep;
+use std::time::SystemTime;
 
 use crate::frame::tls::{ContextFiles, PairFiles, TlsContext};
 use crate::metrics::certificates::Certificates;
 
-/// Files, what is made of them, and how often they are looked at.
+/// Files, and what is made of them.
 #[derive(Debug)]
 pub struct Watch {
     files: ContextFiles,
     certificates: Arc<Certificates>,
-    every: Option<Duration>,
     seen: Vec<Option<Seen>>,
 }
 
@@ -27,21 +23,25 @@ pub struct Watch {
 type Seen = (SystemTime, u64);
 
 impl Watch {
-    /// A watch over files that have just been read. They are looked at every so often; never by themselves where that is
-    /// `None`.
-    pub fn new(files: ContextFiles, certificates: Arc<Certificates>, every: Option<Duration>) -> Self {
+    /// A watch over files that have just been read.
+    pub fn new(files: ContextFiles, certificates: Arc<Certificates>) -> Self {
         let seen = look(&files);
-        Watch { files, certificates, every, seen }
+        Watch { files, certificates, seen }
     }
 
-    /// Watches for ever: reads again when a file has changed, and on SIGHUP whether or not.
-    pub async fn run(mut self, mut hangups: Signal) {
-        loop {
-            tokio::select! {
-                () = pause(self.every) => self.look(),
-                _ = hangups.recv() => self.read(),
-            }
+    /// Takes certificates that were read from these files, which are watched from here on.
+    pub fn replace(&mut self, context: TlsContext, files: ContextFiles) {
+        let had_any = !self.files.pairs.is_empty();
+        (self.seen, self.files) = (look(&files), files);
+        if had_any || !self.files.pairs.is_empty() {
+            self.take(context);
         }
+    }
+
+    /// Counts that certificates cannot be used, which stay as they were.
+    pub fn refuse(&mut self, why: &dyn std::fmt::Display) {
+        self.certificates.refused.add(1);
+        tracing::error!("certificates stay as they were, because {why}");
     }
 
     /// Reads the files again if one has changed.
@@ -55,29 +55,21 @@ impl Watch {
     /// Reads the files again. Where one is wrong, all stays as it is.
     pub fn read(&mut self) {
         if self.files.pairs.is_empty() {
-            return tracing::info!("there are no certificates to read again");
+            return;
         }
         // Looked at before they are read: what changes meanwhile is found the next time.
         self.seen = look(&self.files);
         match TlsContext::load(&self.files, SystemTime::now()) {
-            Ok(context) => {
-                let files = context.certificates().count();
-                self.certificates.context.store(Arc::new(context));
-                self.certificates.reloaded.add(1);
-                tracing::info!(certificates = files, "certificates were read again");
-            }
-            Err(fault) => {
-                self.certificates.refused.add(1);
-                tracing::error!("certificates stay as they were, because {fault}");
-            }
+            Ok(context) => self.take(context),
+            Err(fault) => self.refuse(&fault),
         }
     }
-}
 
-async fn pause(every: Option<Duration>) {
-    match every {
-        Some(every) => sleep(every).await,
-        None => std::future::pending().await,
+    fn take(&mut self, context: TlsContext) {
+        let certificates = context.certificates().count();
+        self.certificates.context.store(Arc::new(context));
+        self.certificates.reloaded.add(1);
+        tracing::info!(certificates, "certificates were read again");
     }
 }
 

@@ -25,6 +25,11 @@ impl FileWatch {
         FileWatch { files, seen }
     }
 
+    /// A watch over files that were read some time ago: the next look finds that they have changed.
+    pub fn unseen(files: Vec<PathBuf>) -> Self {
+        FileWatch { files, seen: Vec::new() }
+    }
+
     /// Whether any has changed since the last look.
     pub fn has_changed(&mut self) -> bool {
         let seen = look(&self.files);

@@ -16,6 +16,7 @@ use crate::balance::standing::Standing;
 use crate::metrics::cells::ShardCells;
 use crate::metrics::pool::PoolCells;
 use crate::proxy::keys::Keys;
+use crate::proxy::latency::Instance;
 use crate::proxy::publication::Publisher;
 use crate::proxy::snapshot::{Policy, Snapshot};
 
@@ -69,6 +70,8 @@ pub struct Rules {
     pub keys: Keys,
     /// What the operator wants where the protocol leaves a choice.
     pub policy: Policy,
+    /// The number that marks stamps of time; `None` where backends are not timed.
+    pub latency: Option<Instance>,
 }
 
 type PoolChange = dyn FnOnce(&mut LivingPool, Instant) + Send;
@@ -214,7 +217,10 @@ impl Steward {
             cells.backends().make_room(self.pool.slots_used());
         }
         let current = match self.rules.take() {
-            Some(rules) => Arc::new(self.publisher.current().with_rules(rules.keys, rules.policy)),
+            Some(rules) => {
+                let ruled = self.publisher.current().with_rules(rules.keys, rules.policy);
+                Arc::new(ruled.with_latency_of(rules.latency))
+            }
             None => self.publisher.current(),
         };
         let span = self.pool.policy().afterlife;
@@ -335,10 +341,12 @@ mod tests {
             assert_eq!([2, 3].map(also), [false, true]);
             let keys = Keys::derive(b"another secret for tests").unwrap();
             let policy = Policy { record_route: true, ..Policy::default() };
-            handle.set_rules(Rules { keys, policy }).await.unwrap();
+            handle.set_rules(Rules { keys, policy, latency: Some(Instance(7)) }).await.unwrap();
             let snapshot = publication.current();
             assert!(
-                snapshot.policy().record_route && snapshot.roster().has_earlier(),
+                snapshot.policy().record_route
+                    && snapshot.latency() == Some(Instance(7))
+                    && snapshot.roster().has_earlier(),
                 "other places, and the ones before"
             );
             assert_eq!(owners(&publication)[0].1, 0.0, "it drains by any rules");

@@ -42,6 +42,16 @@ pub(super) fn pool(pool: &Value) -> String {
     text
 }
 
+/// What a reload has changed.
+pub(super) fn reload(report: &Value) -> String {
+    let changed: Vec<String> = array(&report["changed"]).iter().map(word).collect();
+    let digest = word(&report["config_digest"]);
+    match changed.is_empty() {
+        true => format!("nothing has changed; the configuration is {digest}\n"),
+        false => format!("changed: {}; the configuration is {digest}\n", changed.join(", ")),
+    }
+}
+
 /// One backend, after a change.
 pub(super) fn backend(backend: &Value) -> String {
     let share = backend["share"].as_f64().map_or("-".to_owned(), percent);

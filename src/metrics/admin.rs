@@ -23,6 +23,8 @@ pub enum Action {
     DrainViaduct,
     /// Other lines in the log.
     Log,
+    /// Settings that are read again.
+    Reload,
     /// What would be done with a message.
     Explain,
     /// What would come of a change.
@@ -42,7 +44,7 @@ pub enum ActionOutcome {
 
 impl Action {
     /// Every action, in the order of their places.
-    pub const ALL: [Action; 11] = [
+    pub const ALL: [Action; 12] = [
         Self::Drain,
         Self::Undrain,
         Self::Disable,
@@ -52,6 +54,7 @@ impl Action {
         Self::Remove,
         Self::DrainViaduct,
         Self::Log,
+        Self::Reload,
         Self::Explain,
         Self::Preview,
     ];
@@ -68,6 +71,7 @@ impl Action {
             Action::Remove => "remove",
             Action::DrainViaduct => "drain_viaduct",
             Action::Log => "log",
+            Action::Reload => "reload",
             Action::Explain => "explain",
             Action::Preview => "preview",
         }

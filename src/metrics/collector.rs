@@ -51,7 +51,7 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// The page over these shards, what is counted of names, and the certificates in use. `digest` is that of the configuration.
+    /// The page over these shards, what is counted of names, and the certificates in use.
     pub fn new(
         shards: Vec<Arc<ShardCells>>,
         names: Arc<NameCells>,
@@ -59,11 +59,10 @@ impl Metrics {
         pool: Arc<PoolCells>,
         admin: Arc<AdminCells>,
         publication: Publication,
-        digest: String,
     ) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        registry.register(Box::new(Sum { shards, names, certificates, pool, admin, publication, digest }))?;
+        registry.register(Box::new(Sum { shards, names, certificates, pool, admin, publication }))?;
         Ok(Metrics { registry, parts: Vec::new() })
     }
 
@@ -88,7 +87,6 @@ struct Sum {
     pool: Arc<PoolCells>,
     admin: Arc<AdminCells>,
     publication: Publication,
-    digest: String,
 }
 
 impl Collector for Sum {
@@ -114,7 +112,6 @@ impl Collector for Sum {
         families.extend(self.admin());
         families.extend(self.drain(&snapshot));
         families.extend(gauge(&metrics::BUILD, [(vec![env!("CARGO_PKG_VERSION")], 1.0)]));
-        families.extend(gauge(&metrics::CONFIG, [(vec![self.digest.as_str()], 1.0)]));
         families
     }
 }
@@ -361,18 +358,11 @@ mod tests {
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let listener = Listener::new(Transport::Tcp, ([127, 0, 0, 1], 5060).into(), "127.0.0.1", 5060);
         let snapshot = Snapshot::new(vec![listener], Pool::default(), keys, Policy::default());
-        let page = Metrics::new(
-            shards,
-            Arc::default(),
-            Arc::default(),
-            Arc::default(),
-            Arc::default(),
-            snapshot.into(),
-            String::new(),
-        )
-        .unwrap()
-        .page()
-        .unwrap();
+        let page =
+            Metrics::new(shards, Arc::default(), Arc::default(), Arc::default(), Arc::default(), snapshot.into())
+                .unwrap()
+                .page()
+                .unwrap();
         let accepted = r#"direction="accepted",side="client",transport="tcp"}"#;
         let timed_out = r#"direction="accepted",reason="message_timeout",side="client",transport="tcp"}"#;
         for (metric, labels, value) in [

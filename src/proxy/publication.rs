@@ -61,12 +61,14 @@ impl From<Snapshot> for Publication {
 
 impl SnapshotReader {
     /// Takes up the snapshot in force. Where it is the one that is held already, one relaxed load of a line that is written
-    /// only when another is published. Allocates and frees nothing.
-    pub fn refresh(&mut self) {
+    /// only when another is published. Allocates and frees nothing. Gives whether it is another.
+    pub fn refresh(&mut self) -> bool {
         let current = self.cache.load();
-        if !Arc::ptr_eq(current, &self.held) {
+        let is_another = !Arc::ptr_eq(current, &self.held);
+        if is_another {
             self.held = current.clone();
         }
+        is_another
     }
 }
 

@@ -248,6 +248,11 @@ impl Snapshot {
         self
     }
 
+    /// The same, with backends timed by that number, or not at all.
+    pub fn with_latency_of(self, latency: Option<Instance>) -> Self {
+        Snapshot { latency, ..self }
+    }
+
     /// By which transport that member of the pool is reached.
     pub fn backend_transport(&self, index: BackendIndex) -> Transport {
         self.backend_transports.get(index.get()).copied().unwrap_or(Transport::Udp)

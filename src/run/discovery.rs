@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use crate::balance::backend::Backend;
 use crate::balance::pool::{MAX_BACKENDS, Pool, PoolError};
 use crate::config::Settings;
@@ -17,7 +15,6 @@ use crate::control;
 use crate::control::discovery::entry::{Entry, Place, Reach};
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::discovery::{Discovery, FIRST_LOOK, Steered, Tools};
-use crate::control::file_watch::FileWatch;
 use crate::control::pool::MemberSpec;
 use crate::control::pool::member::Member;
 use crate::control::resolve::servers::Servers;
@@ -94,7 +91,7 @@ pub fn entries_of(list: &Backends, reach: &Reach) -> Result<Vec<Entry>, ConfigEr
 }
 
 /// The same, where every address among them can be a backend before these listeners.
-fn entries_before(settings: &Settings, listeners: &[Listener]) -> Result<Vec<Entry>, ConfigError> {
+pub fn entries_before(settings: &Settings, listeners: &[Listener]) -> Result<Vec<Entry>, ConfigError> {
     let entries = entries(settings)?;
     entries.iter().filter_map(fixed).try_for_each(|member| reach::check(listeners, &member))?;
     Ok(entries)
@@ -135,6 +132,11 @@ pub fn servers(settings: &Settings) -> Servers {
     })
 }
 
+/// For how long what is known is held while name servers say that there is nothing.
+pub fn hold(settings: &Settings) -> Duration {
+    Duration::from_secs(settings.discovery.dns_hold_s.into())
+}
+
 /// What a look at names needs that is made once and counted nowhere.
 pub fn tools(servers: Servers, reach: Reach) -> Tools {
     Tools { servers, reach, hold: Duration::ZERO, cells: Arc::default() }
@@ -142,11 +144,6 @@ pub fn tools(servers: Servers, reach: Reach) -> Tools {
 
 fn set_reach(settings: &Settings) -> Reach {
     Reach::of(settings.listen.0.iter().map(|listen| (listen.transport, listen.address)))
-}
-
-/// For how long what is known is held while name servers say that there is nothing.
-fn hold(settings: &Settings) -> Duration {
-    Duration::from_secs(settings.discovery.dns_hold_s.into())
 }
 
 /// Where what is found goes: to members before these listeners, at addresses that nobody else has brought.
@@ -182,27 +179,4 @@ fn unresolved(settings: &Settings, name: &str, error: &dyn std::fmt::Display) ->
     let written =
         backends.0.iter().find(|backend| backend.name == name).map_or_else(|| name.to_owned(), ToString::to_string);
     ConfigError::new(SOURCE, written, error, "a name that resolves here, or an address")
-}
-
-/// How often the file of backends is looked at.
-const FILE_LOOK: Duration = Duration::from_secs(2);
-
-/// Reads the file of backends again when it changes. One that cannot be used changes nothing.
-pub async fn watch_file(settings: Settings, snapshot: Arc<Snapshot>, discovery: DiscoveryHandle) {
-    let Some(path) = settings.discovery.backends_file.clone() else { return };
-    let mut watch = FileWatch::new(vec![path]);
-    loop {
-        sleep(FILE_LOOK).await;
-        if !watch.has_changed() {
-            continue;
-        }
-        let taken = match entries_before(&settings, snapshot.listeners()) {
-            Ok(entries) => discovery.set(entries, hold(&settings)).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match taken {
-            Ok(()) => tracing::info!("VIADUCT_BACKENDS_FILE was read again"),
-            Err(error) => tracing::error!("the pool stays as it was: {error}"),
-        }
-    }
 }

@@ -13,7 +13,6 @@ use crate::balance::backend::{Backend, BackendIndex};
 use crate::balance::pool::Pool;
 use crate::config::error::ConfigError;
 use crate::config::per_network::PerNetworkSetting;
-use crate::config::secrets::SecretSetting;
 use crate::config::value::{HostPort, Listen};
 use crate::config::{Settings, Switch};
 use crate::control::outlier::OutlierPolicy;
@@ -33,6 +32,7 @@ use crate::sip::Transport;
 
 use super::digest::digest;
 use super::discovery::SOURCE;
+use super::secrets::Secrets;
 use super::sockets::{self, Claimed};
 use super::{certificates, discovery, reach};
 
@@ -49,23 +49,27 @@ pub struct Plan {
     pub tls: TlsContext,
     /// The files that those were read from.
     pub tls_files: ContextFiles,
+    /// The secrets.
+    pub secrets: Secrets,
 }
 
 /// Makes the plan, with a pool that begins with these members. Binds each listener for a moment, to learn its port where port 0
 /// is set, and whether it is free.
 pub fn make(settings: &Settings, members: Vec<MemberSpec>) -> Result<Plan, ConfigError> {
-    let keys = keys(settings)?;
+    let secrets = Secrets::read(settings)?;
+    let keys = secrets.keys()?;
     let (tls, tls_files) = certificates::load(settings)?;
     let Claimed { addresses, in_use } = sockets::claim(settings)?;
     let digest = digest(&keys, settings)?;
-    Ok(Plan { snapshot: snapshot(settings, keys, members, &addresses)?, digest, in_use, tls, tls_files })
+    let snapshot = snapshot(settings, keys, members, &addresses)?;
+    Ok(Plan { snapshot, digest, in_use, tls, tls_files, secrets })
 }
 
 /// The snapshot alone, with a pool of these members and the listeners' addresses as they are set: no listener is bound, so a port
 /// 0 stays 0.
 pub fn snapshot_as_set(settings: &Settings, members: Vec<MemberSpec>) -> Result<Snapshot, ConfigError> {
     let addresses: Vec<SocketAddr> = settings.listen.0.iter().map(|listen| listen.address).collect();
-    snapshot(settings, keys(settings)?, members, &addresses)
+    snapshot(settings, Secrets::read(settings)?.keys()?, members, &addresses)
 }
 
 fn snapshot(
@@ -83,27 +87,12 @@ fn snapshot(
     let snapshot = Snapshot::new(listeners, pool(settings, &members)?, keys, settings.policy())
         .with_backend_transports(transports)
         .with_backends_also_by_tcp(also_by_tcp);
-    Ok(match settings.latency {
-        Switch::On => snapshot.with_latency(random_instance()?),
-        Switch::Off => snapshot,
-    })
+    Ok(snapshot.with_latency_of(latency(settings, None)?))
 }
 
 fn pool(settings: &Settings, members: &[MemberSpec]) -> Result<Pool, ConfigError> {
     let pool = Pool::new(members.iter().map(|member| member.backend.clone()).collect());
     pool.map_err(|error| discovery::pool_error(&settings.backends, &error))
-}
-
-fn keys(settings: &Settings) -> Result<Keys, ConfigError> {
-    let secret = match settings.secret()? {
-        SecretSetting::Set(secret) => secret,
-        SecretSetting::Missing => random_secret()?,
-    };
-    let table = match settings.table_secret()? {
-        SecretSetting::Set(secret) => secret,
-        SecretSetting::Missing => secret.clone(),
-    };
-    Keys::rotating(&secret, &settings.secrets_accepted()?, &table).map_err(|error| secret_error(&error))
 }
 
 /// The engine's sizes as set.
@@ -150,13 +139,17 @@ pub fn living_pool(settings: &Settings, snapshot: &Snapshot) -> Result<LivingPoo
         MemberSpec { backend: backend.clone(), transport, also_by_tcp }
     };
     let members = snapshot.pool().backends().iter().enumerate().map(spec).collect();
-    let policy = PoolPolicy {
+    let pool = LivingPool::new(pool_policy(settings), &SOURCE.into(), members, Instant::now());
+    pool.map_err(|error| discovery::pool_error(&settings.backends, &error))
+}
+
+/// How the pool lives, as set.
+pub fn pool_policy(settings: &Settings) -> PoolPolicy {
+    PoolPolicy {
         panic: settings.pool.panic == Switch::On,
         slow_start: Duration::from_secs(settings.pool.slow_start_s.into()),
         afterlife: AFTERLIFE,
-    };
-    let pool = LivingPool::new(policy, &SOURCE.into(), members, Instant::now());
-    pool.map_err(|error| discovery::pool_error(&settings.backends, &error))
+    }
 }
 
 /// How backends are asked whether they are alive, as set.
@@ -198,23 +191,17 @@ pub fn per_network(settings: &Settings) -> PerNetwork {
     PerNetwork { connections_max, ipv4_bits, ipv6_bits }
 }
 
-fn random_secret() -> Result<Vec<u8>, ConfigError> {
-    let mut secret = vec![0; 32];
-    getrandom::fill(&mut secret).map_err(|error| secret_error(&error))?;
-    tracing::warn!(
-        "no secret is set (VIADUCT_SECRET or VIADUCT_SECRET_FILE), so a random one is used: calls in progress are \
-         lost at a restart, and members of a fleet disagree about every call. Draw one by: openssl rand -hex 16"
-    );
-    Ok(secret)
+/// The number that marks stamps of time, where backends are timed: the one before, where there was any.
+pub fn latency(settings: &Settings, before: Option<Instance>) -> Result<Option<Instance>, ConfigError> {
+    match settings.latency {
+        Switch::On => before.map_or_else(random_instance, Ok).map(Some),
+        Switch::Off => Ok(None),
+    }
 }
 
 fn random_instance() -> Result<Instance, ConfigError> {
     let drawn = getrandom::u32().map(|number| Instance(number as u16));
     drawn.map_err(|error| ConfigError::new("VIADUCT_LATENCY", "on", error, "off, where no random number is to be had"))
-}
-
-fn secret_error(error: &dyn std::fmt::Display) -> ConfigError {
-    ConfigError::new("VIADUCT_SECRET", "(not shown)", error, "16 random bytes or more, as from: openssl rand -hex 16")
 }
 
 fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<Vec<Listener>, ConfigError> {

@@ -25,7 +25,7 @@ use super::dialed::{Dialed, Found, Route, Waiting};
 use super::limits::{Held, Limits};
 use super::mailbox::{Parcel, PostOffice};
 use super::networks::Admission;
-use super::policy::ConnectionPolicy;
+use super::policy::PolicyReader;
 use super::session;
 
 use layers::{Buffers, Whom};
@@ -97,7 +97,7 @@ pub(super) enum Undelivered {
 pub(super) struct Delivery {
     pub(super) connections: Connections,
     pub(super) dialed: Dialed,
-    pub(super) policy: ConnectionPolicy,
+    pub(super) policy: PolicyReader,
     pub(super) limits: Limits,
     pub(super) post: PostOffice,
     /// The shard's number.
@@ -114,7 +114,7 @@ impl Delivery {
     /// The ways out of the shard of that number.
     pub(super) fn new(
         snapshot: &Snapshot,
-        (policy, limits): (ConnectionPolicy, Limits),
+        (policy, limits): (PolicyReader, Limits),
         post: PostOffice,
         number: usize,
         cells: Arc<ShardCells>,

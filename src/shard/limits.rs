@@ -50,6 +50,12 @@ impl Limits {
         Limits { networks, connections_max, per_backend, queued_bytes_max: policy.queued_bytes_max }
     }
 
+    /// Limits by another policy from here on. What there is already stays.
+    pub(super) fn follow(&mut self, policy: &ConnectionPolicy) {
+        let per_backend = usize::from(policy.per_backend.max(1));
+        (self.per_backend, self.queued_bytes_max) = (per_backend, policy.queued_bytes_max);
+    }
+
     /// Whether a connection from there may be kept, where there are so many; and the place that it takes of its network's. Who
     /// is trusted takes none.
     pub(super) fn admit(&self, side: Side, source: IpAddr, held: Held) -> Result<Option<Admission>, Refused> {

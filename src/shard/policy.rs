@@ -1,6 +1,7 @@
 //! How connections are kept, and what they must show: times, numbers and rules that the operator sets.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,51 @@ pub struct ConnectionPolicy {
     pub listeners: Arc<[ListenerPolicy]>,
     /// Who speaks for others by the PROXY protocol, on listeners that take it.
     pub proxies: Arc<[IpNet]>,
+}
+
+/// The policy in force, for all shards: they take up another together with the next snapshot that is published. Clones are the
+/// same one.
+#[derive(Clone, Debug, Default)]
+pub struct SharedPolicy(Arc<ArcSwap<ConnectionPolicy>>);
+
+impl From<ConnectionPolicy> for SharedPolicy {
+    fn from(policy: ConnectionPolicy) -> Self {
+        SharedPolicy(Arc::new(ArcSwap::from_pointee(policy)))
+    }
+}
+
+impl SharedPolicy {
+    /// Puts another in force.
+    pub fn set(&self, policy: ConnectionPolicy) {
+        self.0.store(Arc::new(policy));
+    }
+
+    /// One who holds the policy in force now.
+    pub(super) fn reader(self) -> PolicyReader {
+        PolicyReader { held: self.0.load_full(), shared: self }
+    }
+}
+
+/// A shard's view of the policy: the one that it holds.
+#[derive(Debug)]
+pub(super) struct PolicyReader {
+    shared: SharedPolicy,
+    held: Arc<ConnectionPolicy>,
+}
+
+impl PolicyReader {
+    /// Takes up the one in force.
+    pub(super) fn refresh(&mut self) {
+        self.held = self.shared.0.load_full();
+    }
+}
+
+impl Deref for PolicyReader {
+    type Target = ConnectionPolicy;
+
+    fn deref(&self) -> &ConnectionPolicy {
+        &self.held
+    }
 }
 
 /// What peers must show at one listener.

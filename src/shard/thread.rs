@@ -19,7 +19,7 @@ use crate::proxy::publication::Publication;
 use super::ending::count_undelivered;
 use super::mailbox::PostOffice;
 use super::networks::Networks;
-use super::policy::ConnectionPolicy;
+use super::policy::SharedPolicy;
 use super::{Parts, Shard};
 
 /// What a shard needs to start.
@@ -40,7 +40,7 @@ pub struct Plan {
     /// What it asks for names by.
     pub exchange: Arc<Exchange>,
     /// How it keeps connections.
-    pub policy: ConnectionPolicy,
+    pub policy: SharedPolicy,
     /// The connections of all networks to all shards.
     pub networks: Networks,
     /// What it sends messages to other shards by, and gets theirs from.

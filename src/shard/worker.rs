@@ -114,9 +114,12 @@ impl Worker {
 
     /// The clock is read once a turn, and after the wait; and so is which snapshot is in force.
     pub(super) fn now_us(&mut self) -> u64 {
-        let Worker { snapshot, now_us, .. } = self;
+        let Worker { snapshot, delivery, now_us, .. } = self;
         *now_us.get_or_insert_with(|| {
-            snapshot.refresh();
+            if snapshot.refresh() {
+                delivery.policy.refresh();
+                delivery.limits.follow(&delivery.policy);
+            }
             BEGINNING.elapsed().as_micros() as u64
         })
     }

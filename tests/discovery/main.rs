@@ -3,6 +3,7 @@
 
 #[path = "../names/dns.rs"]
 mod dns;
+mod reload;
 mod scene;
 
 use dns::{Dns, a, aaaa, naptr, srv};
@@ -172,12 +173,12 @@ fn a_file_of_backends_is_read_again_when_it_changes_and_a_bad_one_changes_nothin
     assert_eq!(scene.reached(CALLS), names(&[&one]));
     let dialogs = scene.calls(CALLS);
     scene.dns.set("kam.example", 1, vec![a(three.ip())]);
-    std::fs::write(scene.folder.join("pool"), format!("{}{}", line(11), line(12))).unwrap();
+    scene.write("pool", &format!("{}{}", line(11), line(12)));
     eventually("the file is read again", || scene.reached(CALLS) == names(&[&one, &two, &three]));
-    std::fs::write(scene.folder.join("pool"), format!("{}udp:/10.0.0.1\n", line(11))).unwrap();
+    scene.write("pool", &format!("{}udp:/10.0.0.1\n", line(11)));
     assert!(scene.has_logged("line 2: `udp:/10.0.0.1`"));
     assert_eq!(scene.reached(CALLS), names(&[&one, &two, &three]));
-    std::fs::write(scene.folder.join("pool"), line(12)).unwrap();
+    scene.write("pool", &line(12));
     eventually("the file is read again", || scene.reached(CALLS) == names(&[&two, &three]));
     assert_eq!(scene.lost(&dialogs), 0, "who was removed keeps its dialogs for a while");
 }

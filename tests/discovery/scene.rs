@@ -1,6 +1,7 @@
 //! A Viaduct, backends at one port of many addresses, a name server, and a client: each at an address of its own in 127.8.N.0/24.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -41,13 +42,16 @@ pub struct Dialog {
     routes: Vec<String>,
 }
 
-/// The port of all backends of a network, so that one name with a port can lead to all of them.
+/// The port of all backends of a network, so that one name with a port can lead to all of them. Each process has others.
 pub fn port(network: u8) -> u16 {
-    5100 + u16::from(network)
+    static PORTS: Mutex<BTreeMap<u8, u16>> = Mutex::new(BTreeMap::new());
+    let free = || UdpSocket::bind((host(network, 250), 0)).unwrap().local_addr().unwrap().port();
+    *PORTS.lock().unwrap().entry(network).or_insert_with(free)
 }
 
 impl Scene {
-    /// Starts everything. `settings` stand over what the scene needs; `{folder}` in them is a folder of the test's own.
+    /// Starts everything. `settings` stand over what the scene needs, and unset it where they are empty; `{folder}` in them, and in
+    /// files, is a folder of the test's own, and `{sip}` where it listens.
     pub fn start(network: u8, files: &[(&str, &str)], settings: &[(&str, &str)]) -> Scene {
         let scene = Scene::start_with(Dns::start(host(network, 53)), network, files, settings);
         assert!(scene.has_logged("metrics at /metrics"), "it does not start");
@@ -58,16 +62,21 @@ impl Scene {
     pub fn start_with(dns: Dns, network: u8, files: &[(&str, &str)], settings: &[(&str, &str)]) -> Scene {
         let folder = std::env::temp_dir().join(format!("viaduct-discovery-{}-{network}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
         let client = UdpSocket::bind((host(network, 2), 0)).unwrap();
         let sip = UdpSocket::bind((host(network, 1), 0)).unwrap().local_addr().unwrap();
+        let in_folder =
+            |text: &str| text.replace("{folder}", folder.to_str().unwrap()).replace("{sip}", &sip.to_string());
+        files.iter().for_each(|(name, text)| fs::write(folder.join(name), in_folder(text)).unwrap());
         let admin = TcpListener::bind((host(network, 1), 0)).unwrap().local_addr().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
         command.env_clear().env("VIADUCT_LISTEN", format!("udp://{sip}")).env("VIADUCT_SHARDS", "1");
         command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_PROBE", "off");
         command.env("VIADUCT_ADMIN_LISTEN", admin.to_string()).env("VIADUCT_RESOLVERS", dns.address.to_string());
         for (variable, value) in settings {
-            command.env(variable, value.replace("{folder}", folder.to_str().unwrap()));
+            match in_folder(value) {
+                unset if unset.is_empty() => command.env_remove(variable),
+                value => command.env(variable, value),
+            };
         }
         let mut viaduct = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(viaduct.stderr.take().unwrap()).lines().map_while(Result::ok);
@@ -90,6 +99,18 @@ impl Scene {
     /// How many lines have these words.
     pub fn logged(&self, words: &str) -> usize {
         self.log.lock().unwrap().iter().filter(|line| line.contains(words)).count()
+    }
+
+    /// Has it read its settings again.
+    pub fn hang_up(&self) {
+        assert!(Command::new("kill").args(["-HUP", &self.viaduct.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Writes a file into the folder, at once: whoever reads it reads all of it.
+    pub fn write(&self, name: &str, text: &str) {
+        let part = self.folder.join("part");
+        fs::write(&part, text.replace("{folder}", self.folder.to_str().unwrap())).unwrap();
+        fs::rename(part, self.folder.join(name)).unwrap();
     }
 
     /// Makes a call: gives the dialog, or the line that it was refused with.
@@ -123,12 +144,17 @@ impl Scene {
 
     /// How many of these dialogs have gone astray: a request within them reaches another backend, or none.
     pub fn lost(&self, dialogs: &[Dialog]) -> usize {
-        let is_lost = |dialog: &&Dialog| {
-            let Dialog { backend, call_id, to, routes } = dialog;
-            let answer = self.ask("INFO", &format!("sip:b@{backend}"), call_id, to, routes);
-            !answer.lines().any(|line| line.strip_prefix("Server: ") == Some(backend))
-        };
-        dialogs.iter().filter(is_lost).count()
+        dialogs.iter().filter(|dialog| !self.reaches(dialog, &dialog.backend)).count()
+    }
+
+    /// How many of these dialogs reach that backend.
+    pub fn reached_within(&self, dialogs: &[Dialog], backend: &Backend) -> usize {
+        dialogs.iter().filter(|dialog| self.reaches(dialog, &backend.address.to_string())).count()
+    }
+
+    fn reaches(&self, Dialog { backend, call_id, to, routes }: &Dialog, expected: &str) -> bool {
+        let answer = self.ask("INFO", &format!("sip:b@{backend}"), call_id, to, routes);
+        answer.lines().any(|line| line.strip_prefix("Server: ") == Some(expected))
     }
 
     /// The value of a metric, by its name and labels as they stand on the page; `None` where it is not there.
@@ -138,14 +164,28 @@ impl Scene {
         value.map(|value| value.parse().unwrap())
     }
 
+    /// The first line of the metrics page that begins so.
+    pub fn line_of(&self, start: &str) -> String {
+        self.get("/metrics").lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
+    }
+
     /// Whether /readyz says so.
     pub fn is_ready(&self) -> bool {
         self.get("/readyz").starts_with("HTTP/1.1 200")
     }
 
     fn get(&self, path: &str) -> String {
+        self.ask_admin(&format!("GET {path} HTTP/1.1\r\n"))
+    }
+
+    /// What the admin listener answers to a POST with that token.
+    pub fn post(&self, path: &str, token: &str) -> String {
+        self.ask_admin(&format!("POST {path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n"))
+    }
+
+    fn ask_admin(&self, head: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: viaduct\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{head}Host: viaduct\r\nConnection: close\r\n\r\n").unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();
         page

@@ -18,7 +18,7 @@ use viaduct::proxy::snapshot::{Listener, Policy, Snapshot};
 use viaduct::proxy::verdict::{AbsorbReason, MessageKind};
 use viaduct::shard::mailbox::PostOffice;
 use viaduct::shard::networks::Networks;
-use viaduct::shard::policy::ConnectionPolicy;
+use viaduct::shard::policy::SharedPolicy;
 use viaduct::shard::{Parts, Shard};
 use viaduct::sip::Transport;
 use viaduct::sip::reply::Status;
@@ -64,7 +64,7 @@ impl Bench {
             publication: publication.clone(),
             exchange: exchange.clone(),
             cells: cells.clone(),
-            policy: ConnectionPolicy::default(),
+            policy: SharedPolicy::default(),
             networks: Networks::default(),
             post: PostOffice::new(7, vec![doorbell]),
             number: 0,

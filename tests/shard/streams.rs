@@ -375,7 +375,7 @@ impl Scene {
             let counted = Arc::new(ShardCells::new(opened.kind, false, 1));
             cells.push(counted.clone());
             let (publication, exchange, post) = (publication.clone(), exchange.clone(), post.clone());
-            let (cells, policy, networks) = (counted, policy.clone(), networks.clone());
+            let (cells, policy, networks) = (counted, policy.clone().into(), networks.clone());
             let parts = Parts { publication, exchange, cells, policy, networks, post, number };
             shards.push(Shard::new(opened.engine, parts));
         }

@@ -17,17 +17,19 @@ use tokio::sync::Semaphore;
 use crate::balance::backend::BackendSlot;
 use crate::control::drain::DrainHandle;
 use crate::control::pool::MemberSpec;
+use crate::control::reload::Reload;
 use crate::control::steward::PoolHandle;
 use crate::metrics::admin::{Action, ActionOutcome, AdminCells};
 use crate::metrics::cells::ShardCells;
 use crate::metrics::pool::PoolCells;
+use crate::metrics::reload::ReloadCells;
 use crate::proxy::names::exchange::Exchange;
 
 use super::guard::Guard;
 use super::log::{self, LogFilter};
 use super::problem::Problem;
 use super::rates::Rates;
-use super::{backends, changes, ending, explaining, openapi, preview, status};
+use super::{backends, changes, ending, explaining, openapi, preview, reloading, status};
 
 /// Reads a list of backends, which may take seconds, or says what is wrong with it.
 pub type Admit = dyn Fn(&str) -> Result<Vec<MemberSpec>, Problem> + Send + Sync;
@@ -54,11 +56,13 @@ pub struct Api {
     /// The names that are known.
     pub names: Arc<Exchange>,
     /// What is logged.
-    pub log: LogFilter,
+    pub log: Arc<LogFilter>,
     /// By what Viaduct is told to drain.
     pub drain: DrainHandle,
-    /// A digest of the configuration.
-    pub digest: String,
+    /// By what settings are read again; `None` where they are not read from anywhere.
+    pub reload: Option<Reload>,
+    /// How often they were, and the digest of those in force.
+    pub reloads: Arc<ReloadCells>,
     /// When the process started.
     pub started: (Instant, SystemTime),
     /// In which second from then somebody was last told in the log to be unauthorised: once in each is enough, as anybody may try.
@@ -113,6 +117,7 @@ pub(super) fn routes() -> Vec<Route> {
         change(Method::POST, "/api/backends/{name}/enable", Action::Enable, post(changes::enable)),
         change(Method::POST, "/api/drain", Action::DrainViaduct, post(ending::drain)),
         change(Method::PUT, "/api/log", Action::Log, put(log::set)),
+        change(Method::POST, "/api/reload", Action::Reload, post(reloading::reload)),
         change(Method::POST, "/api/explain", Action::Explain, post(explaining::explain)),
         change(Method::POST, "/api/preview", Action::Preview, post(preview::preview)),
     ]

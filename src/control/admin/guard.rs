@@ -10,7 +10,9 @@
 //! To let all of loopback in without that looked enough, as many programs do; a page that an operator visits could then drain a pool.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -23,11 +25,11 @@ pub const OWN_HEADER: HeaderName = HeaderName::from_static("viaduct-admin");
 /// Headers by which proxies say that they pass on.
 const PASSED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// Who may.
+/// Who may. Clones are the same one.
 #[derive(Clone, Default)]
 pub struct Guard {
     /// A digest, so that a comparison takes the same time for whatever is shown.
-    token: Option<[u8; 32]>,
+    token: Arc<ArcSwapOption<[u8; 32]>>,
 }
 
 impl std::fmt::Debug for Guard {
@@ -39,12 +41,23 @@ impl std::fmt::Debug for Guard {
 impl Guard {
     /// Where no token is set, programs of this machine may.
     pub fn new(token: Option<&[u8]>) -> Self {
-        Guard { token: token.map(|token| Sha256::digest(token).into()) }
+        let digest = |token| Arc::new(<[u8; 32]>::from(Sha256::digest(token)));
+        Guard { token: Arc::new(ArcSwapOption::new(token.map(digest))) }
+    }
+
+    /// Whether the other one lets in whom this one does.
+    pub fn is_like(&self, other: &Guard) -> bool {
+        self.token.load_full() == other.token.load_full()
+    }
+
+    /// Lets in from here on whom the other one does.
+    pub fn follow(&self, other: &Guard) {
+        self.token.store(other.token.load_full());
     }
 
     /// What someone at that address needs: `token`, `nothing`, or it is `refused` whatever is shown.
     pub fn need(&self, peer: IpAddr) -> &'static str {
-        match self.token {
+        match *self.token.load() {
             Some(_) => "token",
             None if peer.to_canonical().is_loopback() => "nothing",
             None => "refused",
@@ -53,7 +66,7 @@ impl Guard {
 
     /// Whether a request may, by the address that it came from and its headers.
     pub fn check(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<(), Problem> {
-        match &self.token {
+        match &*self.token.load() {
             Some(token) => shows(token, headers),
             None => is_of_this_machine(peer.ip(), headers),
         }

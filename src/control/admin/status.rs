@@ -84,7 +84,7 @@ pub(super) async fn show(State(api): Shared, Extension(Peer(peer)): Extension<Pe
         version: env!("CARGO_PKG_VERSION"),
         started_s: at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         uptime_s: started.elapsed().as_secs_f64(),
-        config_digest: api.digest.clone(),
+        config_digest: api.reloads.digest(),
         log_level: api.log.current(),
         changes_need: api.guard.need(peer.ip()),
         is_draining: api.pool.state().borrow().snapshot.is_draining(),

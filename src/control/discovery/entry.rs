@@ -41,6 +41,14 @@ impl Entry {
         !matches!(self.place, Place::At(..))
     }
 
+    /// Whether it leads to members over that transport, or may.
+    pub fn may_use(&self, transport: Transport) -> bool {
+        match self.place {
+            Place::At(_, own) | Place::Host(_, own) | Place::Service(Some(own)) => own == transport,
+            Place::Service(None) => true,
+        }
+    }
+
     /// Whether the same is looked up for another entry, so that its answer is this one's too.
     pub(super) fn has_answer_of(&self, other: &Entry) -> bool {
         (&self.host, self.place) == (&other.host, other.place)

@@ -49,6 +49,13 @@ struct Noted {
     reports: u64,
 }
 
+impl Noted {
+    fn of(cells: &ShardCells, slot: BackendSlot) -> Self {
+        let cells = cells.backends();
+        Noted { retry_afters: cells.retry_after_count(slot), reports: cells.loss_count(slot) }
+    }
+}
+
 impl Monitor {
     /// One who heeds what the backends of that pool say, by what these shards note.
     pub fn new(
@@ -58,16 +65,22 @@ impl Monitor {
         cells: Arc<PoolCells>,
     ) -> Self {
         let (rests, rung) = (rests.map(Rests::new), vec![0; shards.len()]);
-        let shedding = pool.state().borrow().snapshot.shedding().clone();
+        let (shedding, members) = {
+            let state = pool.state();
+            let state = state.borrow();
+            (state.snapshot.shedding().clone(), state.members.clone())
+        };
+        // What was said before one began to look is not heard.
+        let count = |member: &Member| (member.slot, shards.iter().map(|cells| Noted::of(cells, member.slot)).collect());
         Monitor {
             rests,
             losses: Losses::default(),
             shedding,
             pool,
+            noted: members.iter().map(count).collect(),
             shards,
             cells,
             rung,
-            noted: BTreeMap::new(),
             granted: BTreeMap::new(),
             changing: None,
         }
@@ -124,8 +137,7 @@ impl Monitor {
         let noted = noted.entry(member.slot).or_insert_with(|| vec![Noted::default(); shards.len()]);
         let mut retry_after_s = None;
         for (noted, cells) in noted.iter_mut().zip(shards) {
-            let (cells, slot) = (cells.backends(), member.slot);
-            let count = Noted { retry_afters: cells.retry_after_count(slot), reports: cells.loss_count(slot) };
+            let (count, cells, slot) = (Noted::of(cells, member.slot), cells.backends(), member.slot);
             let before = std::mem::replace(noted, count);
             if before.retry_afters != count.retry_afters {
                 retry_after_s = retry_after_s.max(Some(cells.retry_after_s(slot)));

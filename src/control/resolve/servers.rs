@@ -1,8 +1,10 @@
 //! Which name servers are asked, and how: the operator's, or those of /etc/resolv.conf.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -16,9 +18,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it is asked again.
 const ATTEMPTS: usize = 1;
 
-/// The name servers. Clones ask by the same sockets.
+/// The name servers. Clones ask the same ones.
 #[derive(Clone, Debug)]
-pub struct Servers(Option<TokioResolver>);
+pub struct Servers(Arc<ArcSwapOption<TokioResolver>>);
 
 /// No answer, or one that says that the server cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +49,17 @@ impl Servers {
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         limit(builder.options_mut(), servers.is_empty());
-        builder.build().map(|resolver| Servers(Some(resolver)))
+        builder.build().map(|resolver| Servers(Arc::new(ArcSwapOption::from_pointee(resolver))))
     }
 
     /// No server: no name is ever answered.
     pub fn none() -> Self {
-        Servers(None)
+        Servers(Arc::default())
+    }
+
+    /// Has all clones ask whom the others ask; the others ask whom these did. What is under way is not concerned.
+    pub fn swap(&self, others: &Servers) {
+        others.0.store(self.0.swap(others.0.load_full()));
     }
 
     /// What `pick` makes of the records of a name. The name is asked for as it stands: a search list is for what people
@@ -63,7 +70,7 @@ impl Servers {
         kind: RecordType,
         pick: impl Fn(&RData) -> Option<T>,
     ) -> Result<Records<T>, Unanswered> {
-        let resolver = self.0.as_ref().ok_or(Unanswered)?;
+        let resolver = self.0.load_full().ok_or(Unanswered)?;
         match resolver.lookup(name.clone(), kind).await {
             Ok(lookup) => {
                 let data = lookup.answers().iter().filter_map(|record| pick(&record.data)).collect();

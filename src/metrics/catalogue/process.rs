@@ -128,6 +128,20 @@ pub const DRAINING: Metric = metric(
 /// The build.
 pub const BUILD: Metric = metric("viaduct_build_info", "The version that runs.", &["version"]);
 
+/// Reloads.
+pub const RELOADS: Metric = metric(
+    "viaduct_reloads_total",
+    "How often settings were read again, and taken or refused. After a refusal all is as it was; the log says why.",
+    &["result"],
+);
+
+/// The last reload.
+pub const LAST_RELOAD_TAKEN: Metric = metric(
+    "viaduct_last_reload_taken",
+    "0 where the settings that were read last were refused, so that others are in force than files say; else 1.",
+    &[],
+);
+
 /// The configuration.
 pub const CONFIG: Metric = metric(
     "viaduct_config_info",
@@ -158,5 +172,7 @@ pub(super) const ALL: &[Metric] = &[
     FALLBACK,
     DRAINING,
     BUILD,
+    RELOADS,
+    LAST_RELOAD_TAKEN,
     CONFIG,
 ];
