@@ -77,12 +77,12 @@ async fn carry(demo: &DemoSettings, settings: &Settings, log: &HeldLog, filter: 
     let settings = settings::for_demo(settings, &members)?;
     let servers = discovery::servers(&settings);
     let begun = discovery::begin(&settings, servers.clone()).await?;
-    let mut viaduct = Viaduct::start(&settings, begun.members, begun.cells)?;
+    let mut viaduct = Viaduct::start(&settings, begun.listing, begun.cells)?;
     viaduct.admin.ready.store(true, Ordering::Release);
     let (listener, notice) = bind_admin(settings.admin.admin_listen).await?;
     let metrics = listener.local_addr().map_err(RunError::Control)?;
     let (stop_admin, stopped) = oneshot::channel();
-    let (steward, pool) = viaduct.steward(&settings)?;
+    let (steward, pool) = viaduct.steward();
     let steering = tokio::spawn(steward.run());
     let guard = reload::guard(&settings)?;
     let api = viaduct.api(Desk { pool, servers, guard, log: Arc::new(filter) }, None);

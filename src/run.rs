@@ -50,10 +50,11 @@ use crate::control::admin::problem::Problem;
 use crate::control::admin::rates::Rates;
 use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
+use crate::control::discovery::ledger::Listing;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::drain::DrainHandle;
 use crate::control::file_watch::FileWatch;
-use crate::control::pool::MemberSpec;
+use crate::control::pool::LivingPool;
 use crate::control::reload::Reload;
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
@@ -131,10 +132,10 @@ pub fn run(source: Source, reading: Reading, log: LogFilter) -> Result<(), RunEr
         let files = FileWatch::new(settings.files());
         let servers = discovery::servers(settings);
         let begun = discovery::begin(settings, servers.clone()).await?;
-        let mut viaduct = Viaduct::start(settings, begun.members, begun.cells)?;
+        let mut viaduct = Viaduct::start(settings, begun.listing, begun.cells)?;
         viaduct.admin.ready.store(begun.handle.is_ready(), Ordering::Release);
         let resolving = tokio::spawn(viaduct.resolver(servers.clone()).run());
-        let (steward, pool) = viaduct.steward(settings)?;
+        let (steward, pool) = viaduct.steward();
         let steering = tokio::spawn(steward.run());
         let (reload, asked) = Reload::open();
         let desk = Desk { pool, servers, guard: reload::guard(settings)?, log: Arc::new(log) };
@@ -221,6 +222,7 @@ pub struct Viaduct {
     policy: SharedPolicy,
     secrets: Secrets,
     reloads: Arc<ReloadCells>,
+    living: LivingPool,
     pool: Arc<PoolCells>,
     admin_cells: Arc<AdminCells>,
     started: (Instant, SystemTime),
@@ -230,13 +232,13 @@ pub struct Viaduct {
 }
 
 impl Viaduct {
-    /// Binds and starts the shards, with a pool that begins with these members. Returns when all of them run. Who has it know of
+    /// Binds and starts the shards, with a pool that begins with what is listed. Returns when all of them run. Who has it know of
     /// its backends by discovery says when it is ready.
-    pub fn start(settings: &Settings, members: Vec<MemberSpec>, found: Arc<DiscoveryCells>) -> Result<Self, RunError> {
+    pub fn start(settings: &Settings, listing: Listing, found: Arc<DiscoveryCells>) -> Result<Self, RunError> {
         sockets::allow_descriptors(settings);
-        let plan = plan::make(settings, members)?;
+        let plan = plan::make(settings, listing)?;
         let sockets = sockets::open(&plan, settings)?;
-        let Plan { snapshot, digest, tls, tls_files, secrets, .. } = plan;
+        let Plan { snapshot, pool: living, digest, tls, tls_files, secrets, .. } = plan;
         let certificates = Arc::new(Certificates::new(Arc::new(ArcSwap::from_pointee(tls))));
         let policy = SharedPolicy::from(plan::connection_policy(settings, certificates.context.clone()));
         let snapshot = Arc::new(snapshot);
@@ -297,6 +299,7 @@ impl Viaduct {
             policy,
             secrets,
             reloads,
+            living,
             pool,
             admin_cells,
             started,
@@ -318,9 +321,9 @@ impl Viaduct {
     }
 
     /// Who steers the pool, and by what it is changed. Have one alone, and have it run; without, the pool stays as it is set.
-    pub fn steward(&self, settings: &Settings) -> Result<(Steward, PoolHandle), RunError> {
-        let pool = plan::living_pool(settings, &self.snapshot)?;
-        Ok(Steward::new(pool, self.publication.publisher(), self.cells().cloned().collect(), self.pool.clone()))
+    pub fn steward(&self) -> (Steward, PoolHandle) {
+        let (pool, cells) = (self.living.clone(), self.cells().cloned().collect());
+        Steward::new(pool, self.publication.publisher(), cells, self.pool.clone())
     }
 
     /// What operators ask and change by HTTP; settings are read again by that, where they can be.

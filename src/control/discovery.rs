@@ -124,7 +124,7 @@ impl Discovery {
 
     /// Keeps the members of a source what the entries lead to, until the pool is steered no more.
     pub async fn run(mut self, steered: Steered) {
-        // The pool has begun with the members, but knows no ranks.
+        // The pool has begun with all of them; which are admitted, was not known.
         let listing = self.ledger.list(&steered.admits);
         self.tell_left_out(&listing);
         self.listing = listing;

@@ -237,6 +237,13 @@ impl LivingPool {
         self.members.values().filter_map(|member| member.due(&self.policy, now)).min()
     }
 
+    /// The plan of the roster that the pool begins with.
+    pub fn first_plan(&mut self, now: Instant) -> RosterPlan {
+        let plan = RosterPlan::of(self.members.values(), &self.policy, now);
+        self.planned = Some(plan.clone());
+        plan
+    }
+
     /// The plan of another roster, and what has changed by it, where the pool stands differently than in the last plan.
     pub fn plan(&mut self, now: Instant) -> Option<(RosterPlan, Vec<StandingChange>)> {
         self.bury(now);

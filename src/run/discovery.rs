@@ -13,6 +13,7 @@ use crate::config::backends::{BackendSetting, Backends};
 use crate::config::error::ConfigError;
 use crate::control;
 use crate::control::discovery::entry::{Entry, Place, Reach};
+use crate::control::discovery::ledger::Listing;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::discovery::{Discovery, FIRST_LOOK, Steered, Tools};
 use crate::control::pool::MemberSpec;
@@ -32,7 +33,7 @@ pub const SOURCE: &str = "VIADUCT_BACKENDS";
 #[derive(Debug)]
 pub struct Begun {
     /// The members that were found in time.
-    pub members: Vec<MemberSpec>,
+    pub listing: Listing,
     /// Who looks for them from here on.
     pub discovery: Discovery,
     /// By what that is told of another list.
@@ -49,22 +50,22 @@ pub async fn begin(settings: &Settings, servers: Servers) -> Result<Begun, Confi
     let (reach, hold) = (set_reach(settings), hold(settings));
     let tools = Tools { servers, reach, hold, cells: cells.clone() };
     let (mut discovery, handle) = Discovery::new(entries, tools);
-    let members = discovery.begin(FIRST_LOOK).await.members.clone();
+    let listing = discovery.begin(FIRST_LOOK).await.clone();
     for entry in discovery.missing() {
         tracing::error!(entry, "no backend of this name is found; Viaduct starts without, and goes on looking");
     }
-    Ok(Begun { members, discovery, handle, cells })
+    Ok(Begun { listing, discovery, handle, cells })
 }
 
 /// The members that the settings lead to. Fails where anything leads nowhere: whoever asks wants to know. Not to be called on a
 /// thread that is a runtime's already.
-pub fn look_up(settings: &Settings) -> Result<Vec<MemberSpec>, ConfigError> {
+pub fn look_up(settings: &Settings) -> Result<Listing, ConfigError> {
     let has_names = entries(settings)?.iter().any(Entry::is_looked_up);
     let begun = control::block_on(false, async { begin(settings, servers(settings)).await })
         .map_err(|error| unresolved(settings, &error.to_string(), &error))??;
     match begun.discovery.missing().first() {
         Some(name) if has_names => Err(unresolved(settings, name, &"nothing is found by this name")),
-        _ => Ok(begun.members),
+        _ => Ok(begun.listing),
     }
 }
 

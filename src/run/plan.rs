@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::balance::backend::{Backend, BackendIndex};
+use crate::balance::past::Past;
 use crate::balance::pool::Pool;
 use crate::config::error::ConfigError;
 use crate::config::per_network::PerNetworkSetting;
 use crate::config::value::{HostPort, Listen};
 use crate::config::{Settings, Switch};
+use crate::control::discovery::ledger::Listing;
 use crate::control::outlier::OutlierPolicy;
 use crate::control::overload::rest::RestPolicy;
 use crate::control::pool::{AFTERLIFE, LivingPool, MemberSpec, PoolPolicy};
@@ -41,6 +42,8 @@ use super::{certificates, discovery, reach};
 pub struct Plan {
     /// What decisions rest on.
     pub snapshot: Snapshot,
+    /// The pool that is steered while Viaduct runs; it stands as in the snapshot.
+    pub pool: LivingPool,
     /// A digest of what the members of a fleet must have in common.
     pub digest: String,
     /// The listeners' addresses that another program has.
@@ -53,46 +56,45 @@ pub struct Plan {
     pub secrets: Secrets,
 }
 
-/// Makes the plan, with a pool that begins with these members. Binds each listener for a moment, to learn its port where port 0
-/// is set, and whether it is free.
-pub fn make(settings: &Settings, members: Vec<MemberSpec>) -> Result<Plan, ConfigError> {
+/// Makes the plan, with a pool that begins with what is listed. Binds each listener for a moment, to learn its port where port 0 is
+/// set, and whether it is free.
+pub fn make(settings: &Settings, listing: Listing) -> Result<Plan, ConfigError> {
     let secrets = Secrets::read(settings)?;
     let keys = secrets.keys()?;
     let (tls, tls_files) = certificates::load(settings)?;
     let Claimed { addresses, in_use } = sockets::claim(settings)?;
     let digest = digest(&keys, settings)?;
-    let snapshot = snapshot(settings, keys, members, &addresses)?;
-    Ok(Plan { snapshot, digest, in_use, tls, tls_files, secrets })
+    let (snapshot, pool) = begun(settings, keys, listing, &addresses)?;
+    Ok(Plan { snapshot, pool, digest, in_use, tls, tls_files, secrets })
 }
 
-/// The snapshot alone, with a pool of these members and the listeners' addresses as they are set: no listener is bound, so a port
+/// The snapshot alone, with a pool of what is listed and the listeners' addresses as they are set: no listener is bound, so a port
 /// 0 stays 0.
-pub fn snapshot_as_set(settings: &Settings, members: Vec<MemberSpec>) -> Result<Snapshot, ConfigError> {
+pub fn snapshot_as_set(settings: &Settings, listing: Listing) -> Result<Snapshot, ConfigError> {
     let addresses: Vec<SocketAddr> = settings.listen.0.iter().map(|listen| listen.address).collect();
-    snapshot(settings, Secrets::read(settings)?.keys()?, members, &addresses)
+    Ok(begun(settings, Secrets::read(settings)?.keys()?, listing, &addresses)?.0)
 }
 
-fn snapshot(
+fn begun(
     settings: &Settings,
     keys: Keys,
-    mut members: Vec<MemberSpec>,
+    Listing { mut members, ranks, .. }: Listing,
     addresses: &[SocketAddr],
-) -> Result<Snapshot, ConfigError> {
+) -> Result<(Snapshot, LivingPool), ConfigError> {
     // The order of a pool is that of the names.
     members.sort_by(|one, other| one.backend.name.cmp(&other.backend.name));
-    let listeners = listeners(settings, addresses, &pool(settings, &members)?)?;
+    let listeners = listeners(settings, addresses, &members)?;
     let members = reach::admitted(settings, &listeners, members)?;
-    let transports = members.iter().map(|member| member.transport).collect();
-    let also_by_tcp = members.iter().filter(|member| member.also_by_tcp).map(|member| member.backend.address);
-    let snapshot = Snapshot::new(listeners, pool(settings, &members)?, keys, settings.policy())
-        .with_backend_transports(transports)
-        .with_backends_also_by_tcp(also_by_tcp);
-    Ok(snapshot.with_latency_of(latency(settings, None)?))
-}
-
-fn pool(settings: &Settings, members: &[MemberSpec]) -> Result<Pool, ConfigError> {
-    let pool = Pool::new(members.iter().map(|member| member.backend.clone()).collect());
-    pool.map_err(|error| discovery::pool_error(&settings.backends, &error))
+    let (now, wrong) = (Instant::now(), |error| discovery::pool_error(&settings.backends, &error));
+    let mut pool = LivingPool::new(pool_policy(settings), &SOURCE.into(), members, now).map_err(wrong)?;
+    pool.set_ranks(&SOURCE.into(), ranks);
+    let plan = pool.first_plan(now);
+    let roster = plan.build(&keys.table, &mut Past::new(AFTERLIFE, now), now).map_err(wrong)?;
+    let snapshot = Snapshot::new(listeners, Pool::default(), keys, settings.policy())
+        .with_roster(roster, plan.transports())
+        .with_backends_also_by_tcp(plan.also_by_tcp())
+        .with_latency_of(latency(settings, None)?);
+    Ok((snapshot, pool))
 }
 
 /// The engine's sizes as set.
@@ -129,18 +131,6 @@ pub fn connection_policy(settings: &Settings, tls: Arc<ArcSwap<TlsContext>>) -> 
         listeners: settings.listen.0.iter().map(listener).collect(),
         proxies: layers.proxy_protocol_from.0.clone().into(),
     }
-}
-
-/// The pool that is steered while Viaduct runs, with the members that it starts with.
-pub fn living_pool(settings: &Settings, snapshot: &Snapshot) -> Result<LivingPool, ConfigError> {
-    let spec = |(index, backend): (usize, &Backend)| {
-        let index = BackendIndex(index as u16);
-        let (transport, also_by_tcp) = (snapshot.backend_transport(index), snapshot.is_also_reached_by_tcp(index));
-        MemberSpec { backend: backend.clone(), transport, also_by_tcp }
-    };
-    let members = snapshot.pool().backends().iter().enumerate().map(spec).collect();
-    let pool = LivingPool::new(pool_policy(settings), &SOURCE.into(), members, Instant::now());
-    pool.map_err(|error| discovery::pool_error(&settings.backends, &error))
 }
 
 /// How the pool lives, as set.
@@ -204,9 +194,9 @@ fn random_instance() -> Result<Instance, ConfigError> {
     drawn.map_err(|error| ConfigError::new("VIADUCT_LATENCY", "on", error, "off, where no random number is to be had"))
 }
 
-fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<Vec<Listener>, ConfigError> {
+fn listeners(settings: &Settings, bound: &[SocketAddr], members: &[MemberSpec]) -> Result<Vec<Listener>, ConfigError> {
     let awaits_backends =
-        pool.backends().is_empty() && (!settings.backends.0.is_empty() || settings.discovery.backends_file.is_some());
+        members.is_empty() && (!settings.backends.0.is_empty() || settings.discovery.backends_file.is_some());
     let with_aliases = |(listen, bound): (&Listen, &SocketAddr)| {
         if awaits_backends && bound.ip().is_unspecified() && listen.advertise.is_none() {
             // It would be another address than that of the next start, in routes that backends keep.
@@ -214,17 +204,17 @@ fn listeners(settings: &Settings, bound: &[SocketAddr], pool: &Pool) -> Result<V
                 "which address leads to the backends cannot be told, since none of their names leads anywhere yet";
             return Err(ConfigError::new("VIADUCT_LISTEN", bound, wrong, "a listener with ;advertise=host:port"));
         }
-        let listener = listener(listen, *bound, pool)?;
+        let listener = listener(listen, *bound, members)?;
         Ok(listen.aliases.iter().fold(listener, |listener, alias| listener.with_alias(&alias.host, alias.port)))
     };
     settings.listen.0.iter().zip(bound).map(with_aliases).collect()
 }
 
-fn listener(listen: &Listen, bound: SocketAddr, pool: &Pool) -> Result<Listener, ConfigError> {
+fn listener(listen: &Listen, bound: SocketAddr, members: &[MemberSpec]) -> Result<Listener, ConfigError> {
     if let Some(HostPort { host, port }) = &listen.advertise {
         return Ok(Listener::new(listen.transport, bound, host, *port));
     }
-    let ip = if bound.ip().is_unspecified() { address_towards(pool, bound.ip())? } else { bound.ip() };
+    let ip = if bound.ip().is_unspecified() { address_towards(members, bound.ip())? } else { bound.ip() };
     let host = match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
@@ -234,9 +224,9 @@ fn listener(listen: &Listen, bound: SocketAddr, pool: &Pool) -> Result<Listener,
 
 /// The address of this machine from which the first backend of that family is reached, or, without one, any other
 /// machine. Connecting a UDP socket asks the routing table and sends nothing.
-fn address_towards(pool: &Pool, wildcard: IpAddr) -> Result<IpAddr, ConfigError> {
-    let same_family = |backend: &&Backend| backend.address.is_ipv4() == wildcard.is_ipv4();
-    let backend = pool.backends().iter().find(same_family).map(|backend| backend.address);
+fn address_towards(members: &[MemberSpec], wildcard: IpAddr) -> Result<IpAddr, ConfigError> {
+    let mut addresses = members.iter().map(|member| member.backend.address);
+    let backend = addresses.find(|address| address.is_ipv4() == wildcard.is_ipv4());
     // Addresses for documentation (RFC 5737, RFC 3849): on nobody's network, so by the default route.
     let elsewhere: IpAddr = if wildcard.is_ipv4() {
         Ipv4Addr::new(192, 0, 2, 1).into()
@@ -262,16 +252,22 @@ fn address_towards(pool: &Pool, wildcard: IpAddr) -> Result<IpAddr, ConfigError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::backend::BackendIndex;
     use crate::config::error::parse;
+    use crate::control::pool::rank::Rank;
 
-    fn made(backends: &str, listen: &str) -> Result<Plan, String> {
+    fn settings(backends: &str, listen: &str) -> Settings {
         let words = format!("viaduct --secret 0123456789abcdef --backends {backends} --listen {listen}");
         match parse(words.split_whitespace().map(Into::into)) {
-            Ok(line) => discovery::look_up(&line.settings)
-                .and_then(|members| make(&line.settings, members))
-                .map_err(|error| error.to_string()),
+            Ok(line) => line.settings,
             Err(refused) => panic!("{refused:?}"),
         }
+    }
+
+    fn made(backends: &str, listen: &str) -> Result<Plan, String> {
+        let settings = settings(backends, listen);
+        let made = discovery::look_up(&settings).and_then(|listing| make(&settings, listing));
+        made.map_err(|error| error.to_string())
     }
 
     #[test]
@@ -280,6 +276,18 @@ mod tests {
         let plan = made(backends, "udp://127.0.0.1:0,tcp://127.0.0.1:0").unwrap();
         let transports: Vec<_> = (0..3).map(|index| plan.snapshot.backend_transport(BackendIndex(index))).collect();
         assert_eq!(transports, [Transport::Udp, Transport::Tcp, Transport::Tcp]);
+    }
+
+    #[test]
+    fn who_comes_behind_others_gets_no_calls_from_the_first_on() {
+        let settings = settings("a=udp://127.0.0.2:1,b=udp://127.0.0.3:1,c=udp://127.0.0.4:1", "udp://127.0.0.1:0");
+        let mut listing = discovery::look_up(&settings).unwrap();
+        let rank = |tier| Rank { group: "farm".into(), tier };
+        listing.ranks = [("a", 2), ("b", 1), ("c", 2)].map(|(name, tier)| (name.to_owned(), rank(tier))).into();
+        let Plan { snapshot, mut pool, .. } = make(&settings, listing).unwrap();
+        let shares = [0, 1, 2].map(|index| snapshot.roster().share(BackendIndex(index)));
+        assert_eq!(shares, [0.0, 1.0, 0.0]);
+        assert!(pool.plan(Instant::now()).is_none(), "it goes on as it has begun");
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn url(transport: Transport, address: SocketAddr) -> String {
 mod tests {
     use super::*;
     use crate::config::error::parse;
+    use crate::control::discovery::ledger::Listing;
     use crate::run::plan;
 
     fn settings(words: &str) -> Settings {
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn each_shard_has_the_sockets_of_each_kind_in_the_order_of_the_listeners() {
         let settings = settings("--listen tcp://127.0.0.1:0,udp://127.0.0.1:0,tcp://[::1]:0");
-        let plan = plan::make(&settings, Vec::new()).unwrap();
+        let plan = plan::make(&settings, Listing::default()).unwrap();
         let shards = open(&plan, &settings).unwrap();
         let bound: Vec<SocketAddr> = plan.snapshot.listeners().iter().map(|listener| listener.address).collect();
         assert!(bound.iter().all(|address| address.port() != 0));
@@ -151,7 +152,7 @@ mod tests {
     fn listeners_over_udp_and_tcp_share_an_address_and_port() {
         let free = claim_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let settings = settings(&format!("--listen udp://{free},tcp://{free}"));
-        let shards = open(&plan::make(&settings, Vec::new()).unwrap(), &settings).unwrap();
+        let shards = open(&plan::make(&settings, Listing::default()).unwrap(), &settings).unwrap();
         assert_eq!(shards[0].datagrams[0].local_addr().unwrap(), shards[0].listeners[0].local_addr().unwrap());
     }
 
@@ -160,7 +161,7 @@ mod tests {
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = other.local_addr().unwrap();
         let settings = settings(&format!("--listen tcp://{address}"));
-        let plan = plan::make(&settings, Vec::new()).unwrap();
+        let plan = plan::make(&settings, Listing::default()).unwrap();
         assert_eq!(plan.in_use, [(Transport::Tcp, address)]);
         let error = open(&plan, &settings).unwrap_err().to_string();
         assert!(error.contains(&format!("VIADUCT_LISTEN is `tcp://{address}`: another program")), "{error}");

@@ -98,8 +98,8 @@ fn what_a_shard_has_staged_is_counted_when_it_is_closed() {
 
 fn start(choice: Choice, backends: &str) -> Viaduct {
     let settings = settings(choice, backends);
-    let members = discovery::look_up(&settings).unwrap();
-    Viaduct::start(&settings, members, Arc::default()).unwrap()
+    let listing = discovery::look_up(&settings).unwrap();
+    Viaduct::start(&settings, listing, Arc::default()).unwrap()
 }
 
 fn settings(choice: Choice, backends: &str) -> Settings {
