@@ -3,6 +3,9 @@
 
 #[path = "../names/dns.rs"]
 mod dns;
+mod knot;
+#[path = "../peers/presence.rs"]
+mod presence;
 mod reload;
 mod scene;
 
