@@ -3,9 +3,11 @@
 
 #[path = "../names/dns.rs"]
 mod dns;
+#[path = "../peers/knot.rs"]
 mod knot;
 #[path = "../peers/presence.rs"]
 mod presence;
+mod real_server;
 mod reload;
 mod scene;
 

@@ -1,101 +1,17 @@
 //! A real name server, Knot DNS: times to live, service records, answers too long for a datagram, a record that flaps, and a zone that
 //! is written wrong.
 
-use std::cell::Cell;
-use std::fs;
-use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::dns::Dns;
+use crate::knot::Knot;
 use crate::presence::installed;
 use crate::scene::{Backend, Scene, eventually, host, port};
 use crate::{CALLS, names};
 
-/// A server with one zone, `example`. It ends with the test.
-struct Knot {
-    address: SocketAddr,
-    folder: PathBuf,
-    serial: Cell<u32>,
-    process: Child,
-}
-
-impl Knot {
-    /// Starts it at an address of that network, with these records; `None` where it is not installed.
-    fn start(network: u8, ttl_s: u32, records: &str) -> Option<Knot> {
-        if !installed(&["knotd", "knotc"]) {
-            return None;
-        }
-        let folder = std::env::temp_dir().join(format!("viaduct-knot-{}-{network}", std::process::id()));
-        fs::create_dir_all(folder.join("db")).unwrap();
-        // Free for TCP too, as nothing else is at this address.
-        let address = UdpSocket::bind((host(network, 53), 0)).unwrap().local_addr().unwrap();
-        let listen = format!("{}@{}", address.ip(), address.port());
-        let path = folder.display();
-        let config = format!(
-            "server:\n  listen: {listen}\n  rundir: {path}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
-             database:\n  storage: {path}/db\nlog:\n- target: stderr\n  any: error\n\
-             zone:\n- domain: example\n  storage: {path}\n  file: zone\n  zonefile-sync: -1\n  zonefile-load: whole\n\
-             control:\n  listen: {path}/control\n"
-        );
-        fs::write(folder.join("config"), config).unwrap();
-        let serial = Cell::new(0);
-        fs::write(folder.join("zone"), zone(&serial, ttl_s, records)).unwrap();
-        let process = run(&folder);
-        Some(Knot { address, folder, serial, process })
-    }
-
-    /// Puts these records into the place of all others.
-    fn set(&self, ttl_s: u32, records: &str) {
-        fs::write(self.folder.join("zone"), zone(&self.serial, ttl_s, records)).unwrap();
-        assert!(self.control("zone-reload"), "the zone is taken");
-    }
-
-    /// Ends it, and starts it with a zone that it cannot read: it says SERVFAIL to all questions.
-    fn fail(&mut self) {
-        self.end();
-        fs::write(self.folder.join("zone"), "nonsense").unwrap();
-        self.process = run(&self.folder);
-    }
-
-    fn end(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-
-    fn control(&self, command: &str) -> bool {
-        control(&self.folder, &[command, "example"])
-    }
-}
-
-impl Drop for Knot {
-    fn drop(&mut self) {
-        self.end();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn zone(serial: &Cell<u32>, ttl_s: u32, records: &str) -> String {
-    serial.set(serial.get() + 1);
-    let serial = serial.get();
-    format!(
-        "$ORIGIN example.\n$TTL {ttl_s}\n@ SOA ns hostmaster {serial} 60 60 3600 1\n@ NS ns\nns A 192.0.2.53\n{records}\n"
-    )
-}
-
-fn run(folder: &std::path::Path) -> Child {
-    let config = folder.join("config");
-    let process = Command::new("knotd").arg("-c").arg(config).stderr(Stdio::null()).spawn().unwrap();
-    eventually("Knot runs", || control(folder, &["status"]));
-    process
-}
-
-fn control(folder: &std::path::Path, words: &[&str]) -> bool {
-    let mut command = Command::new("knotc");
-    command.arg("-s").arg(folder.join("control")).arg("-b").args(words);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+fn start(network: u8, ttl_s: u32, records: &str) -> Option<Knot> {
+    installed(&["knotd", "knotc"]).then(|| Knot::start(host(network, 53), ttl_s, records))
 }
 
 fn scene(knot: &Knot, network: u8, backends: &str) -> Scene {
@@ -117,7 +33,7 @@ fn backends<const N: usize>(scene: &Scene, numbers: [u8; N]) -> [Backend; N] {
 #[test]
 fn addresses_are_looked_up_when_their_time_is_over_and_not_before() {
     let network = 12;
-    let Some(knot) = Knot::start(network, 3, &records(network, &[11])) else { return };
+    let Some(knot) = start(network, 3, &records(network, &[11])) else { return };
     let scene = scene(&knot, network, &format!("udp://kam.example:{}", port(network)));
     let [one, two] = backends(&scene, [11, 12]);
     let lookups = || scene.metric(r#"viaduct_discovery_lookups_total{outcome="found"}"#).unwrap();
@@ -148,7 +64,7 @@ fn services_are_found_by_naptr_and_srv_with_priorities_and_weights() {
          _sip._udp SRV 1 10 {port} a\n_sip._udp SRV 1 30 {port} b\n_sip._udp SRV 2 1 {port} c\n\
          a A {a}\nb A {b}\nc A {c}\n"
     );
-    let Some(knot) = Knot::start(network, 1, &zone) else { return };
+    let Some(knot) = start(network, 1, &zone) else { return };
     let scene = scene(&knot, network, "farm=sip://example");
     let [one, two, three] = backends(&scene, [11, 12, 13]);
     assert_eq!(scene.reached(CALLS), names(&[&one, &two]));
@@ -168,7 +84,7 @@ fn services_are_found_by_naptr_and_srv_with_priorities_and_weights() {
 fn an_answer_too_long_for_a_datagram_is_taken_over_tcp() {
     let network = 14;
     let many: Vec<u8> = (100..220).collect();
-    let Some(knot) = Knot::start(network, 60, &records(network, &many)) else { return };
+    let Some(knot) = start(network, 60, &records(network, &many)) else { return };
     let name = format!("kam.example:{}", port(network));
     let scene = scene(&knot, network, &format!("udp://{name}"));
     assert_eq!(scene.metric(&format!(r#"viaduct_discovered_backends{{entry="{name}"}}"#)), Some(120.0));
@@ -177,7 +93,7 @@ fn an_answer_too_long_for_a_datagram_is_taken_over_tcp() {
 #[test]
 fn a_record_that_flaps_costs_no_dialog_and_no_call() {
     let network = 15;
-    let Some(knot) = Knot::start(network, 1, &records(network, &[11, 12])) else { return };
+    let Some(knot) = start(network, 1, &records(network, &[11, 12])) else { return };
     let scene = scene(&knot, network, &format!("udp://kam.example:{}", port(network)));
     let [one, two] = backends(&scene, [11, 12]);
     let mut dialogs = scene.calls(CALLS);
@@ -201,7 +117,7 @@ fn a_record_that_flaps_costs_no_dialog_and_no_call() {
 #[test]
 fn while_the_server_fails_or_is_gone_the_last_good_answer_stays_and_that_is_told() {
     let network = 16;
-    let Some(mut knot) = Knot::start(network, 1, &records(network, &[11, 12])) else { return };
+    let Some(mut knot) = start(network, 1, &records(network, &[11, 12])) else { return };
     let name = format!("kam.example:{}", port(network));
     let scene = scene(&knot, network, &format!("udp://{name}"));
     let [one, two] = backends(&scene, [11, 12]);
