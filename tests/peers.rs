@@ -8,12 +8,13 @@
 //! | `presence` | whether a peer is installed |
 //! | `scene` | a directory, loopback addresses and the machine to one test |
 //! | `process` | children that cannot outlive their test |
-//! | `viaduct`, `sipp`, `kamailio` | the programs |
+//! | `viaduct`, `sipp`, `kamailio`, `knot` | the programs |
 //! | `splitter` | every other datagram of a call to another instance |
 //! | `agent` | a user agent of a few lines, for messages that SIPp does not send |
 //! | `certificate` | an authority, and what it issues |
 //! | `secure` | callers, a phone and proxies over TLS, by OpenSSL |
 //! | `webrtc` | a phone in a browser, over WSS |
+//! | `living_pool` | calls while proxies die, come back, drain and join |
 //! | `dialogs` | dialogs, registrations and transfers, carried on while the pool changes |
 
 mod peers {
@@ -21,6 +22,8 @@ mod peers {
     mod certificate;
     mod dialogs;
     pub mod kamailio;
+    mod knot;
+    mod living_pool;
     pub mod presence;
     pub mod process;
     pub mod scene;

@@ -24,6 +24,7 @@ pub struct Kamailio {
     pub address: SocketAddr,
     /// Another address of it, by which a pool may come to know it.
     pub other_address: SocketAddr,
+    host: u8,
     process: Process,
 }
 
@@ -72,6 +73,16 @@ impl Kamailio {
         Kamailio::start_with(scene, host, address, called, &["TLS"], &files)
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again where it was; what it has logged is forgotten.
+    pub fn start_again(&mut self, scene: &Scene, called: SocketAddr) {
+        *self = Kamailio::start_with(scene, self.host, self.address, called, &[], &[]);
+    }
+
     fn start_as(scene: &Scene, host: u8, called: SocketAddr, defined: &[&str]) -> Kamailio {
         Kamailio::start_with(scene, host, scene.endpoint(host), called, defined, &[])
     }
@@ -106,7 +117,7 @@ impl Kamailio {
         for address in [address, other_address] {
             until_bound(address, || process.assert_running());
         }
-        Kamailio { address, other_address, process }
+        Kamailio { address, other_address, host, process }
     }
 
     /// What it logged under this heading, line by line.

@@ -51,6 +51,13 @@ impl Process {
         let _ = self.watchdog.wait();
     }
 
+    /// Ends it and its workers as a crash would, without a chance to do anything.
+    pub fn kill(&mut self) {
+        let group = format!("-{}", self.child.id());
+        assert!(Command::new("kill").args(["-s", "KILL", "--", &group]).status().unwrap().success());
+        let _ = self.child.wait();
+    }
+
     /// Asserts that it has not ended.
     pub fn assert_running(&mut self) {
         let ended = self.child.try_wait().unwrap();

@@ -53,10 +53,18 @@ impl Viaduct {
         Viaduct { address, admin, process }
     }
 
+    /// Asks it by `viaduct ctl`: what it prints, and whether it did what it was told.
+    pub fn ctl(&self, words: &[&str]) -> (String, bool) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
+        command.env_clear().args(["ctl", "--admin", &format!("http://{}", self.admin)]).args(words);
+        let output = command.output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (String::from_utf8_lossy(&told).into_owned(), output.status.success())
+    }
+
     /// Waits until so many of a method's requests have gone to backends since it started.
     pub fn until_sent(&self, method: &str, requests: u32) {
-        let sent =
-            || Metrics(self.page()).sum("viaduct_messages_sent_total", &[("side", "backend"), ("method", method)]);
+        let sent = || self.metrics().sum("viaduct_messages_sent_total", &[("side", "backend"), ("method", method)]);
         until(&format!("{requests} {method} went to backends"), || sent() >= u64::from(requests));
     }
 
@@ -65,12 +73,17 @@ impl Viaduct {
         get(self.admin, "/metrics").expect("the metrics page is not to be had")
     }
 
+    /// The metrics at this moment.
+    pub fn metrics(&self) -> Metrics {
+        Metrics(self.page())
+    }
+
     /// The metrics, once nothing is under way.
     pub fn metrics_at_rest(&self) -> Metrics {
-        let mut before = Metrics(self.page());
+        let mut before = self.metrics();
         loop {
             thread::sleep(Duration::from_millis(300));
-            let after = Metrics(self.page());
+            let after = self.metrics();
             let received = |metrics: &Metrics| metrics.sum("viaduct_messages_received_total", &[]);
             if received(&after) == received(&before) {
                 return after;
@@ -86,14 +99,12 @@ pub struct Metrics(String);
 impl Metrics {
     /// The sum of a family's samples that have all these labels.
     pub fn sum(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        let sample = |line: &str| {
-            let (name, rest) = line.split_once('{')?;
-            let (found, value) = rest.rsplit_once("} ")?;
-            let fits = name == family && labels.iter().all(|label| found.split(',').any(|pair| pair == label));
-            fits.then(|| value.parse::<f64>().unwrap() as u64)
-        };
-        self.0.lines().filter_map(sample).sum()
+        self.values(family, labels).map(|value| value as u64).sum()
+    }
+
+    /// The value of the sample that has all these labels; `None` where there is none.
+    pub fn value(&self, family: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        self.values(family, labels).next()
     }
 
     /// Asserts that everything received was sent on, answered, absorbed or dropped, each message once, and that nothing
@@ -112,6 +123,18 @@ impl Metrics {
         let excused = self.sum("viaduct_messages_dropped_total", &[("reason", reason)]);
         assert!(dropped == excused && excused <= most, "{dropped} dropped\n{}", self.0);
         assert_eq!(self.sum("viaduct_kernel_drops_total", &[]), 0);
+    }
+
+    fn values(&self, family: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {
+        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let sample = move |line: &str| {
+            let (sample, value) = line.rsplit_once(' ')?;
+            let (name, found) = sample.split_once('{').unwrap_or((sample, "}"));
+            let found = found.strip_suffix('}')?;
+            let fits = name == family && labels.iter().all(|label| found.split(',').any(|pair| pair == label));
+            fits.then(|| value.parse().unwrap())
+        };
+        self.0.lines().filter_map(sample)
     }
 }
 
