@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+pub mod channel;
 mod control;
 mod descriptors;
 mod doorbell;
@@ -103,6 +104,8 @@ pub struct Engine {
     /// Before the sockets, since it is to be gone when they close.
     kind: Kind,
     sockets: Sockets,
+    /// Nothing is to be taken from the sockets.
+    is_released: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +124,19 @@ impl Engine {
         options: &Options,
         doorbell: &Doorbell,
     ) -> Result<Opened, Unavailable> {
+        let mut opened = Self::open_released(choice, sockets, options, doorbell)?;
+        opened.engine.take_up().map_err(|error| Unavailable::at("watching sockets", error))?;
+        Ok(opened)
+    }
+
+    /// The same with sockets that another engine, perhaps another process's, still has: they are left alone until
+    /// [`Engine::take_up`].
+    pub fn open_released(
+        choice: Choice,
+        sockets: Sockets,
+        options: &Options,
+        doorbell: &Doorbell,
+    ) -> Result<Opened, Unavailable> {
         let options = options.in_range();
         let fallback = match choice {
             Choice::Poll => None,
@@ -133,6 +149,43 @@ impl Engine {
         let engine = poll::Poll::open(&sockets, &options, doorbell)
             .map_err(|error| Unavailable::at("opening the poll engine", error))?;
         Ok(Opened::new(Kind::Poll(engine), sockets, fallback))
+    }
+
+    /// Takes nothing more from the sockets: neither datagrams nor connections. They stay as they are, so that another engine,
+    /// perhaps another process's, can take them up, and datagrams still leave by them. Connections go on. What has been
+    /// taken is handled by the turns that follow, until [`Engine::is_released`].
+    pub fn release(&mut self) {
+        self.is_released = true;
+        match &mut self.kind {
+            Kind::Uring(engine) => engine.release(),
+            Kind::Poll(engine) => engine.release(),
+        }
+    }
+
+    /// Whether nothing that was taken from released sockets is left to be handled, and nothing more will be taken.
+    pub fn is_released(&self) -> bool {
+        let is_done = match &self.kind {
+            Kind::Uring(engine) => engine.has_let_go(),
+            Kind::Poll(_) => true,
+        };
+        self.is_released && is_done
+    }
+
+    /// Takes datagrams and connections from the sockets, from the next turn on. No other engine may meanwhile. Errors are
+    /// shortages of kernel memory.
+    pub fn take_up(&mut self) -> io::Result<()> {
+        self.is_released = false;
+        for listener in &self.sockets.listeners {
+            // It is the socket's, not the descriptor's, so who had it before may have had it otherwise.
+            listener.set_nonblocking(matches!(self.kind, Kind::Poll(_)))?;
+        }
+        match &mut self.kind {
+            Kind::Uring(engine) => {
+                engine.take_up();
+                Ok(())
+            }
+            Kind::Poll(engine) => engine.take_up(),
+        }
     }
 
     /// Hands what is staged to the kernel, waits up to `timeout` (`None`: until something happens)
@@ -168,8 +221,11 @@ impl Engine {
     }
 
     /// Accepts no more connections: those that are not yet accepted are reset, later ones refused. Everything else
-    /// goes on. The sockets stay until the engine is closed.
+    /// goes on. The sockets stay until the engine is closed. Listeners that were released are another's, and stay as they are.
     pub fn stop_accepting(&mut self) {
+        if self.is_released {
+            return;
+        }
         match &mut self.kind {
             Kind::Uring(engine) => engine.stop_accepting(),
             Kind::Poll(engine) => engine.stop_accepting(),
@@ -201,7 +257,7 @@ impl Opened {
                 Kind::Uring(_) => EngineKind::Uring,
                 Kind::Poll(_) => EngineKind::Poll,
             },
-            engine: Engine { kind, sockets },
+            engine: Engine { kind, sockets, is_released: true },
             fallback,
         }
     }

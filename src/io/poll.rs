@@ -6,10 +6,11 @@
 //! turn.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::control::drops_since;
+use super::descriptors::drops_so_far;
 use super::handler::Silent;
 use super::{Doorbell, Handler, Options, Outbox, Output, Sockets, Streams, Turn};
 use crate::io::streams::{FINISH_ROUNDS_MAX, finish_all};
@@ -43,16 +44,15 @@ struct Member {
 }
 
 impl Poll {
-    /// Maps the buffers and watches the sockets. Errors are shortages of descriptors and memory.
+    /// Maps the buffers. The sockets are watched once they are taken up. Errors are shortages of descriptors and memory.
     pub(crate) fn open(sockets: &Sockets, options: &Options, doorbell: &Doorbell) -> io::Result<Self> {
         let Sockets { datagrams, listeners } = sockets;
         let (epoll, streams) = (epoll()?, streams::Driver::open(listeners, &options.streams)?);
-        for (index, socket) in datagrams.iter().enumerate() {
-            watch(&epoll, socket.as_raw_fd(), index)?;
-        }
         watch(&epoll, doorbell.descriptor(), datagrams.len())?;
         watch(&epoll, streams.descriptor(), datagrams.len() + 1)?;
-        let members = datagrams.iter().map(|socket| Member { descriptor: socket.as_raw_fd(), drops: 0 });
+        let members = datagrams
+            .iter()
+            .map(|socket| Member { descriptor: socket.as_raw_fd(), drops: drops_so_far(socket.as_fd()) });
         let outbox = Outbox::new(options.send_slots, options.send_slot_bytes)?;
         Ok(Self {
             epoll,
@@ -72,6 +72,24 @@ impl Poll {
 
     pub(crate) fn stop_accepting(&mut self) {
         self.streams.stop_accepting();
+    }
+
+    /// Watches neither sockets nor listeners for now.
+    pub(crate) fn release(&mut self) {
+        for member in &self.sockets {
+            // One that is not watched is none of our trouble.
+            let _ = control(&self.epoll, libc::EPOLL_CTL_DEL, member.descriptor, 0);
+        }
+        self.streams.release();
+    }
+
+    /// Watches sockets and listeners.
+    pub(crate) fn take_up(&mut self) -> io::Result<()> {
+        for (index, member) in self.sockets.iter().enumerate() {
+            watch(&self.epoll, member.descriptor, index)?;
+        }
+        self.streams.take_up();
+        Ok(())
     }
 
     /// Sends what was staged since the last turn, waits, takes one batch from each ready socket and one piece from
@@ -181,10 +199,18 @@ fn epoll() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// Watches a socket, if it is not watched yet.
 fn watch(epoll: &OwnedFd, descriptor: RawFd, index: usize) -> io::Result<()> {
+    match control(epoll, libc::EPOLL_CTL_ADD, descriptor, index) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+fn control(epoll: &OwnedFd, how: i32, descriptor: RawFd, index: usize) -> io::Result<()> {
     let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: index as u64 };
     // SAFETY: the event outlives the call, and both descriptors are open.
-    let result = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor, &raw mut event) };
+    let result = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), how, descriptor, &raw mut event) };
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -7,17 +7,21 @@
 //! call, and after the completion queue has been emptied, a slot that posted nothing was taken.
 
 use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{SubmissionQueue, cqueue, opcode};
 
 use super::control::drops_since;
+use super::descriptors::drops_so_far;
 use super::handler::Silent;
 use super::outbox::Wire;
 use super::streams::{FINISH_ROUNDS_MAX, finish_all};
 use super::{Doorbell, Handler, Options, Outbox, Output, SendError, Sockets, Streams, Turn, Unavailable};
 
+mod bell;
 mod buffers;
 mod files;
 mod message;
@@ -27,6 +31,7 @@ mod ring;
 mod setup;
 mod streams;
 
+use bell::Bell;
 use buffers::{Buffers, GROUP, STREAM_GROUP};
 use files::{File, Files};
 use operation::Operation;
@@ -52,24 +57,18 @@ pub(crate) struct Uring {
     in_flight: Vec<u16>,
     /// Filled buffers of the round, in the order received. No longer than there are buffers.
     arrivals: Vec<Arrival>,
+    /// Nothing is to be taken from the sockets.
+    released: bool,
 }
 
 /// A socket's multishot receive.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Receiver {
     armed: bool,
     /// Whether it has been armed before, so that arming it is arming it again.
     begun: bool,
     /// The socket's drop counter as last seen.
     drops: u32,
-}
-
-#[derive(Debug)]
-struct Bell {
-    doorbell: Doorbell,
-    armed: bool,
-    /// Where the kernel writes the eventfd's count. Boxed, so that it does not move with the engine.
-    count: Box<u64>,
 }
 
 /// A completion that filled a buffer.
@@ -99,12 +98,13 @@ impl Uring {
             send_flags: options.ring.send_flags(),
             buffers,
             header: Box::new(message::header()),
-            receivers: vec![Receiver::default(); datagrams.len()],
+            receivers: datagrams.iter().map(Receiver::of).collect(),
             bell: Bell::new(doorbell),
             streams,
             output: Output { datagrams: outbox, streams: Streams::new(&options.streams) },
             in_flight: Vec::with_capacity(options.send_slots.into()),
             arrivals: Vec::with_capacity(options.receive_buffers.into()),
+            released: true,
         })
     }
 
@@ -114,6 +114,28 @@ impl Uring {
 
     pub(crate) fn stop_accepting(&mut self) {
         self.streams.stop_accepting();
+    }
+
+    /// Arms nothing any more that takes from the sockets, and ends what is armed. What was taken before has been posted when
+    /// the end of it is.
+    pub(crate) fn release(&mut self) {
+        self.released = true;
+        for (socket, receiver) in self.receivers.iter().enumerate() {
+            if receiver.armed {
+                self.ring.cancel(Operation::Receive(socket as u16));
+            }
+        }
+        self.streams.release(&self.ring);
+    }
+
+    /// Whether nothing that takes from the sockets is armed.
+    pub(crate) fn has_let_go(&self) -> bool {
+        self.receivers.iter().all(|receiver| !receiver.armed) && self.streams.has_let_go()
+    }
+
+    pub(crate) fn take_up(&mut self) {
+        self.released = false;
+        self.streams.take_up();
     }
 
     /// A first round that may wait, then more for what one call of the kernel left over.
@@ -168,7 +190,7 @@ impl Uring {
     fn push_receives(&mut self, turn: &mut Turn) {
         let mut queue = self.ring.submissions();
         for (socket, receiver) in self.receivers.iter_mut().enumerate() {
-            if !receiver.armed {
+            if !receiver.armed && !self.released {
                 let entry = receive(socket as u16, self.files.socket(socket), &self.header);
                 receiver.armed = push(&mut queue, &entry);
                 turn.rearmed += u32::from(receiver.begun);
@@ -192,7 +214,7 @@ impl Uring {
 
     /// Waits only if all that there was to push has been pushed and no one has rung.
     fn wait(&mut self, timeout: Option<Duration>) -> Wait {
-        let armed = self.bell.armed && self.receivers.iter().all(|receiver| receiver.armed);
+        let armed = self.bell.armed && self.receivers.iter().all(|receiver| receiver.armed != self.released);
         let staged =
             self.output.datagrams.has_staged() || self.output.streams.has_listed() || self.streams.has_undelivered();
         if timeout == Some(Duration::ZERO) || !armed || staged || !self.streams.is_ready() {
@@ -359,22 +381,13 @@ impl Uring {
         self.output.datagrams.leak();
         self.output.streams.leak();
         self.streams.leak();
-        Box::leak(std::mem::take(&mut self.bell.count));
+        self.bell.leak();
     }
 }
 
-impl Bell {
-    fn new(doorbell: &Doorbell) -> Self {
-        Self { doorbell: doorbell.clone(), armed: false, count: Box::new(0) }
-    }
-
-    /// The read that completes when the bell is rung, and empties the eventfd by it.
-    fn read(&mut self, file: File) -> Entry {
-        let count: *mut u64 = &mut *self.count;
-        opcode::Read::new(file.number, count.cast(), size_of::<u64>() as u32)
-            .build()
-            .flags(file.flags)
-            .user_data(Operation::Doorbell.user_data())
+impl Receiver {
+    fn of(socket: &UdpSocket) -> Self {
+        Self { armed: false, begun: false, drops: drops_so_far(socket.as_fd()) }
     }
 }
 
@@ -428,7 +441,7 @@ fn push(queue: &mut SubmissionQueue<'_>, entry: &Entry) -> bool {
 fn count_failure(result: i32, turn: &mut Turn) {
     if result == -libc::ENOBUFS {
         turn.starved += 1;
-    } else if result < 0 {
+    } else if result < 0 && result != -libc::ECANCELED {
         turn.receive_errors += 1;
     }
 }

@@ -8,6 +8,7 @@ use viaduct::io::{Choice, Options, probe};
 mod allocations;
 mod datagrams;
 mod descriptors;
+mod handover;
 mod stream_bench;
 mod stream_ends;
 mod stream_load;

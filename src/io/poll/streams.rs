@@ -20,6 +20,8 @@ use crate::io::{Handler, Output, StreamOptions, Turn};
 pub(super) struct Driver {
     epoll: OwnedFd,
     listeners: Vec<Listener>,
+    /// Nothing is accepted for now.
+    released: bool,
     pause: Pause,
     events: Vec<libc::epoll_event>,
     /// Which of the events come next, of those that a turn had no room for.
@@ -36,11 +38,10 @@ struct Listener {
 }
 
 impl Driver {
-    /// Watches the listeners, once turns begin.
+    /// Watches the listeners, which must not block, once they are taken up and turns begin.
     pub(super) fn open(listeners: &[TcpListener], options: &StreamOptions) -> io::Result<Self> {
         let epoll = epoll()?;
         for (index, listener) in listeners.iter().enumerate() {
-            listener.set_nonblocking(true)?;
             control(&epoll, libc::EPOLL_CTL_ADD, listener.as_raw_fd(), 0, LISTENER | index as u64)?;
         }
         let bytes = options.receive_buffer_bytes as usize;
@@ -48,6 +49,7 @@ impl Driver {
         Ok(Self {
             epoll,
             listeners: listeners.iter().map(unwatched).collect(),
+            released: true,
             pause: Pause::default(),
             events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX],
             left: 0..0,
@@ -66,6 +68,16 @@ impl Driver {
         for listener in self.listeners.drain(..) {
             let _ = control(&self.epoll, libc::EPOLL_CTL_DEL, listener.descriptor, 0, 0);
         }
+    }
+
+    /// Accepts nothing for now.
+    pub(super) fn release(&mut self) {
+        self.released = true;
+    }
+
+    /// Accepts again.
+    pub(super) fn take_up(&mut self) {
+        self.released = false;
     }
 
     /// How long to wait at most.
@@ -123,7 +135,7 @@ impl Driver {
 
     fn watch_listeners(&mut self) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
-            let wanted = !self.pause.lasts();
+            let wanted = !self.released && !self.pause.lasts();
             if listener.watched != wanted {
                 let interest = if wanted { libc::EPOLLIN } else { 0 };
                 let token = LISTENER | index as u64;
@@ -292,6 +304,9 @@ impl Driver {
 
     fn accept(&mut self, listener: usize, handler: &mut impl Handler, output: &mut Output, turn: &mut Turn) {
         let Some(descriptor) = self.listeners.get(listener).map(|listener| listener.descriptor) else { return };
+        if self.released {
+            return;
+        }
         for _ in 0..ACCEPTS_MAX {
             let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
             // SAFETY: no address is asked for, so no pointer is followed.

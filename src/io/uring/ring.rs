@@ -9,6 +9,7 @@ use std::time::Duration;
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter};
 
+use super::operation::Operation;
 use crate::io::{Options, Unavailable};
 
 /// A ring that one thread submits to. As shipped it runs its completions only inside [`Ring::enter`]; nothing relies on
@@ -103,6 +104,13 @@ impl Ring {
             Err(error) if !is_passing(&error) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Asks the kernel to end an operation, which still posts its last completion, in an [`Ring::enter`] after this.
+    pub(crate) fn cancel(&self, operation: Operation) {
+        let timeout = Some(Timespec::from(CANCEL_TIMEOUT));
+        // Where there is none any more, its last completion is on its way.
+        let _ = self.0.submitter().register_sync_cancel(timeout, CancelBuilder::user_data(operation.user_data()));
     }
 
     /// Asks the kernel to end all operations; false if there are none. Each still posts its last

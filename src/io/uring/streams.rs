@@ -29,6 +29,8 @@ pub(super) struct Driver {
     pause: Pause,
     /// Nothing more is accepted.
     stopped: bool,
+    /// Nothing is accepted for now.
+    released: bool,
     buffers: Buffers,
     /// What has completed and was not delivered, in the order completed.
     events: Vec<Event>,
@@ -53,17 +55,14 @@ struct Event {
 }
 
 impl Driver {
-    /// Registers the receive buffers. The listeners, which `files` must have in the same order, are made to block, so
-    /// that the ring waits for connections.
+    /// Registers the receive buffers. `files` must have the listeners in the same order, and they must block, so that the ring
+    /// waits for connections.
     pub(super) fn open(
         ring: &Ring,
         listeners: &[TcpListener],
         files: &Files,
         options: &StreamOptions,
     ) -> Result<Self, Unavailable> {
-        for listener in listeners {
-            listener.set_nonblocking(false).map_err(|error| Unavailable::at("preparing listeners", error))?;
-        }
         let bytes = options.receive_buffer_bytes as usize;
         let buffers = Buffers::open(&ring.submitter(), STREAM_GROUP, options.receive_buffers, bytes)
             .map_err(|error| Unavailable::at("registering receive buffers of streams", error))?;
@@ -72,6 +71,7 @@ impl Driver {
             listeners: (0..listeners.len()).map(listener).collect(),
             pause: Pause::default(),
             stopped: false,
+            released: true,
             buffers,
             events: Vec::new(),
             operations: 0,
@@ -96,12 +96,34 @@ impl Driver {
 
     /// Whether all listeners are armed that may be.
     pub(super) fn is_ready(&mut self) -> bool {
-        self.stopped || self.listeners.iter().all(|listener| listener.armed) || self.pause.lasts()
+        let is_settled = |listener: &Listener| listener.armed != self.released;
+        self.stopped || self.listeners.iter().all(is_settled) || self.pause.lasts()
     }
 
     /// Arms no listener any more. Those that are armed end when their sockets are shut.
     pub(super) fn stop_accepting(&mut self) {
         self.stopped = true;
+    }
+
+    /// Arms no listener for now, and ends what is armed.
+    pub(super) fn release(&mut self, ring: &Ring) {
+        self.released = true;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            if listener.armed {
+                ring.cancel(Operation::Stream(StreamOperation::Accept(index as u16)));
+            }
+        }
+    }
+
+    /// Whether no listener is armed, and every connection that was accepted has been told.
+    pub(super) fn has_let_go(&self) -> bool {
+        let is_accept = |event: &Event| matches!(event.operation, StreamOperation::Accept(_));
+        self.listeners.iter().all(|listener| !listener.armed) && !self.events.iter().any(is_accept)
+    }
+
+    /// Arms listeners again.
+    pub(super) fn take_up(&mut self) {
+        self.released = false;
     }
 
     /// How long to wait at most.
@@ -167,7 +189,7 @@ impl Driver {
 
     fn arm(&mut self, queue: &mut SubmissionQueue<'_>) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
-            if !listener.armed && !self.stopped && !self.pause.lasts() {
+            if !listener.armed && !self.stopped && !self.released && !self.pause.lasts() {
                 let entry = opcode::AcceptMulti::new(listener.file.number).flags(libc::SOCK_CLOEXEC).build();
                 let operation = StreamOperation::Accept(index as u16);
                 listener.armed = submit(queue, operation, entry.flags(listener.file.flags), &mut self.operations);
@@ -254,7 +276,7 @@ impl Driver {
         if event.result >= 0 {
             return streams::admit(descriptor(event.result), listener.into(), handler, output, turn);
         }
-        if self.stopped {
+        if self.stopped || self.released {
             return;
         }
         turn.accept_errors += 1;
