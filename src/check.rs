@@ -74,6 +74,8 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     }
     line("VIADUCT_GRACE_S", settings.drain.grace_s.to_string());
     line("VIADUCT_DRAIN_IDLE_MS", settings.drain.drain_idle_ms.to_string());
+    let path = settings.upgrade.upgrade_socket.as_ref().map(|path| path.display().to_string());
+    line("VIADUCT_UPGRADE_SOCKET", path.unwrap_or_else(|| "none".to_owned()));
     line("VIADUCT_ADMIN_LISTEN", settings.admin.admin_listen.to_string());
     line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
     line("config digest", digest);

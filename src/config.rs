@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`admin`] | the settings of the admin listener |
 //! | [`log`] | what is logged, and how |
+//! | [`upgrade`] | the settings of upgrades |
 //! | [`value`] | the grammar of listeners, networks and name servers |
 //! | [`backends`] | the grammar of backends |
 //! | [`discovery`] | the settings of names of backends, and backends in a file |
@@ -40,6 +41,7 @@ pub mod probe;
 pub mod secrets;
 pub mod source;
 pub mod streams;
+pub mod upgrade;
 pub mod value;
 mod words;
 
@@ -66,6 +68,7 @@ use pool::PoolSettings;
 use probe::ProbeSettings;
 use secrets::SecretText;
 use streams::StreamSettings;
+use upgrade::UpgradeSettings;
 use value::{Listeners, Networks, Resolvers};
 
 /// The command line.
@@ -286,6 +289,10 @@ pub struct Settings {
     /// What is set of draining.
     #[command(flatten)]
     pub drain: DrainSettings,
+
+    /// What is set of upgrades.
+    #[command(flatten)]
+    pub upgrade: UpgradeSettings,
 
     /// What is set of the admin listener.
     #[command(flatten)]

@@ -3,6 +3,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`explain`] | `viaduct explain` |
+//! | `admin` | what the admin listener needs |
 //! | [`admission`] | a backend that joins while Viaduct runs |
 //! | [`discovery`] | settings become a list of backends, and somebody who looks up their names |
 //! | [`plan`] | settings become a snapshot: addresses chosen |
@@ -15,7 +16,9 @@
 //! | [`secrets`] | the secrets that are in force |
 //! | [`sockets`] | listeners become sockets, and connections get descriptors |
 //! | `drain` | what goes on before Viaduct ends |
+//! | [`upgrade`] | how a second process takes over from the first |
 
+mod admin;
 pub mod admission;
 pub mod certificates;
 mod digest;
@@ -29,30 +32,28 @@ pub mod reload;
 mod report;
 pub mod secrets;
 pub mod sockets;
+pub mod upgrade;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::error::ConfigError;
 use crate::config::source::{Reading, Source};
 use crate::config::{PinCores, Settings};
-use crate::control::admin::api::Api;
+use crate::control::admin::Admin;
 use crate::control::admin::guard::Guard;
 use crate::control::admin::log::LogFilter;
-use crate::control::admin::problem::Problem;
-use crate::control::admin::rates::Rates;
-use crate::control::admin::{self, Admin};
 use crate::control::certificates::Watch;
 use crate::control::discovery::ledger::Listing;
 use crate::control::discovery::mailbox::DiscoveryHandle;
-use crate::control::drain::DrainHandle;
+use crate::control::drain::{Cause, DrainHandle};
 use crate::control::file_watch::FileWatch;
 use crate::control::pool::LivingPool;
 use crate::control::reload::Reload;
@@ -83,6 +84,9 @@ use lookout::{Lookout, Means};
 use plan::Plan;
 use reload::Reloader;
 use secrets::Secrets;
+use upgrade::UpgradeError;
+use upgrade::inheritance::Inheritance;
+use upgrade::protocol::SocketLabel;
 
 /// Why Viaduct did not start, or ended without being asked to.
 #[derive(Debug)]
@@ -95,6 +99,8 @@ pub enum RunError {
     ShardEnded,
     /// The control thread failed.
     Control(io::Error),
+    /// Nothing could be taken over from the process that runs.
+    Upgrade(UpgradeError),
 }
 
 impl fmt::Display for RunError {
@@ -104,6 +110,7 @@ impl fmt::Display for RunError {
             RunError::Shard(error) => error.fmt(f),
             RunError::ShardEnded => write!(f, "a shard ended by itself, so the process ends"),
             RunError::Control(error) => write!(f, "the control thread failed: {error}"),
+            RunError::Upgrade(error) => error.fmt(f),
         }
     }
 }
@@ -119,20 +126,25 @@ impl From<ConfigError> for RunError {
 /// How long an answer of the admin listener may still take when the process ends.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Runs until the operator ends it or a shard fails.
-pub fn run(source: Source, reading: Reading, log: LogFilter) -> Result<(), RunError> {
+/// Runs until the operator ends it, another process takes over, or a shard fails.
+pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), RunError> {
+    let (predecessor, mut inherited) = upgrade::find(&reading.line.settings)?.unzip();
+    let inherited = inherited.get_or_insert_default();
+    reading.line.settings = inherited.settings(&reading.line.settings);
     let settings = &reading.line.settings.clone();
     let uring = settings.io != Choice::Poll;
     let outcome = control::block_on(uring, async {
         // First what may fail without a message having come in.
-        let admin = bind_admin(settings).await?;
+        let admin = admin::bind(settings, inherited).await?;
         let hangups = signal::hangups().map_err(RunError::Control)?;
         let mut terminations = Terminations::new().map_err(RunError::Control)?;
         // Before anything is read: what changes meanwhile is found the next time.
         let files = FileWatch::new(settings.files());
+        let entries = discovery::entries(settings)?;
         let servers = discovery::servers(settings);
         let begun = discovery::begin(settings, servers.clone()).await?;
-        let mut viaduct = Viaduct::start(settings, begun.listing, begun.cells)?;
+        inherited.must_not_miss(&begun.discovery.missing())?;
+        let mut viaduct = Viaduct::start_with(settings, begun.listing, begun.cells, inherited)?;
         viaduct.admin.ready.store(begun.handle.is_ready(), Ordering::Release);
         let resolving = tokio::spawn(viaduct.resolver(servers.clone()).run());
         let (steward, pool) = viaduct.steward();
@@ -140,29 +152,40 @@ pub fn run(source: Source, reading: Reading, log: LogFilter) -> Result<(), RunEr
         let (reload, asked) = Reload::open();
         let desk = Desk { pool, servers, guard: reload::guard(settings)?, log: Arc::new(log) };
         let api = viaduct.api(desk.clone(), Some(reload));
+        // Behind this nothing may fail: another process may have ended for it.
+        let offered = viaduct.succeed(predecessor, inherited, settings, &admin, &desk.pool).await?;
         let address = settings.admin.admin_listen;
         tracing::info!(%address, "status at /, API at /api, metrics at /metrics, health at /livez and /readyz");
         let (stop_admin, stopped) = oneshot::channel();
-        let admin = tokio::spawn(admin::serve(admin, viaduct.admin.clone(), api, stopped));
+        let mut stop_admin = Some(stop_admin);
+        let admin = tokio::spawn(control::admin::serve(admin, viaduct.admin.clone(), api, stopped));
         let discovering =
             tokio::spawn(begun.discovery.run(discovery::steered(desk.pool.clone(), viaduct.snapshot.clone())));
         let readying = tokio::spawn(ready(begun.handle.clone(), viaduct.admin.clone()));
         let lookout = Lookout::begin(settings, viaduct.means(desk.pool.clone()));
         let (in_force, now_in_force) = watch::channel(settings.clone());
         let parts = viaduct.parts(desk.clone(), begun.handle, lookout, in_force);
-        let reloader = Reloader::new(source, reading, files, parts)?;
-        let reloading = tokio::spawn(reloader.run(hangups, asked));
+        let reloading = tokio::spawn(Reloader::new(source, reading, (entries, files), parts).run(hangups, asked));
         let outcome = viaduct.wait(&mut terminations).await;
         readying.abort();
-        viaduct.admin.ready.store(false, Ordering::Release);
-        if let Ok(why) = outcome {
+        if outcome.as_ref().is_ok_and(|cause| *cause == Cause::HandedOver) {
+            // The admin listener is the other process's, and so is who looks after the backends: their answers come there.
+            drop(stop_admin.take());
+            reloading.abort();
+        } else {
+            viaduct.admin.ready.store(false, Ordering::Release);
+        }
+        if let Ok(cause) = outcome {
             let settings = now_in_force.borrow().drain;
-            viaduct.drain(why, &settings, desk.pool, &mut terminations).await;
+            viaduct.drain(cause, &settings, desk.pool, &mut terminations).await;
         }
         for task in [resolving, steering, discovering, reloading] {
             task.abort();
         }
         drop(stop_admin);
+        if let Some(offered) = offered {
+            offered.withdraw();
+        }
         viaduct.stop();
         // A client of the admin listener that never ends its request must not keep the process.
         let _ = timeout(ADMIN_GRACE, admin).await;
@@ -179,15 +202,6 @@ async fn ready(discovery: DiscoveryHandle, admin: Arc<Admin>) {
     if discovery.ready().await.is_ok() {
         admin.ready.store(true, Ordering::Release);
     }
-}
-
-async fn bind_admin(settings: &Settings) -> Result<TcpListener, RunError> {
-    let bound = TcpListener::bind(settings.admin.admin_listen).await;
-    let unusable = |error| {
-        let right = "an address of this machine with a free port, as 127.0.0.1:9060";
-        RunError::from(ConfigError::new("VIADUCT_ADMIN_LISTEN", settings.admin.admin_listen, error, right))
-    };
-    bound.map_err(unusable)
 }
 
 /// What operators get at while Viaduct runs, by HTTP or by settings that are read again. Clones are the same one.
@@ -227,6 +241,8 @@ pub struct Viaduct {
     admin_cells: Arc<AdminCells>,
     started: (Instant, SystemTime),
     post: PostOffice,
+    /// Further descriptors of the sockets, for a process that takes over, until they are offered.
+    to_hand_over: Vec<(SocketLabel, OwnedFd)>,
     shards: Vec<Running>,
     ended: mpsc::UnboundedReceiver<()>,
 }
@@ -235,9 +251,23 @@ impl Viaduct {
     /// Binds and starts the shards, with a pool that begins with what is listed. Returns when all of them run. Who has it know of
     /// its backends by discovery says when it is ready.
     pub fn start(settings: &Settings, listing: Listing, found: Arc<DiscoveryCells>) -> Result<Self, RunError> {
+        Self::start_with(settings, listing, found, &mut Inheritance::default())
+    }
+
+    /// The same with sockets of another process, which are left alone until they are taken over from it.
+    fn start_with(
+        settings: &Settings,
+        listing: Listing,
+        found: Arc<DiscoveryCells>,
+        inherited: &mut Inheritance,
+    ) -> Result<Self, RunError> {
         sockets::allow_descriptors(settings);
-        let plan = plan::make(settings, listing)?;
-        let sockets = sockets::open(&plan, settings)?;
+        let plan = plan::make_with(settings, listing, inherited)?;
+        let sockets = sockets::open(&plan, settings, inherited)?;
+        let to_hand_over = match settings.upgrade.upgrade_socket {
+            Some(_) => upgrade::duplicates(&sockets).map_err(RunError::Control)?,
+            None => Vec::new(),
+        };
         let Plan { snapshot, pool: living, digest, tls, tls_files, secrets, .. } = plan;
         let certificates = Arc::new(Certificates::new(Arc::new(ArcSwap::from_pointee(tls))));
         let policy = SharedPolicy::from(plan::connection_policy(settings, certificates.context.clone()));
@@ -255,6 +285,7 @@ impl Viaduct {
                 number,
                 core,
                 sockets,
+                starts_released: inherited.is_some(),
                 choice: settings.io,
                 options: plan::engine_options(settings),
                 publication: publication.clone(),
@@ -304,6 +335,7 @@ impl Viaduct {
             admin_cells,
             started,
             post,
+            to_hand_over,
             shards,
             ended,
         })
@@ -324,33 +356,6 @@ impl Viaduct {
     pub fn steward(&self) -> (Steward, PoolHandle) {
         let (pool, cells) = (self.living.clone(), self.cells().cloned().collect());
         Steward::new(pool, self.publication.publisher(), cells, self.pool.clone())
-    }
-
-    /// What operators ask and change by HTTP; settings are read again by that, where they can be.
-    pub fn api(&self, desk: Desk, reload: Option<Reload>) -> Arc<Api> {
-        let Desk { pool, servers, guard, log } = desk;
-        let snapshot = self.snapshot.clone();
-        let admit = move |list: &str| {
-            let members = admission::members(list, snapshot.listeners(), servers.clone());
-            members.map_err(|error| Problem::senseless(error.wrong(), error.right()))
-        };
-        Arc::new(Api {
-            pool,
-            shards: self.cells().cloned().collect(),
-            pool_cells: self.pool.clone(),
-            rates: Rates::default(),
-            cells: self.admin_cells.clone(),
-            guard,
-            admit: Arc::new(admit),
-            names: self.exchange.clone(),
-            log,
-            drain: self.drain.clone(),
-            reload,
-            reloads: self.reloads.clone(),
-            started: self.started,
-            unauthorised_told_s: AtomicU64::new(0),
-            previews: Semaphore::new(1),
-        })
     }
 
     /// What those work with who look after the backends.
@@ -382,10 +387,10 @@ impl Viaduct {
     }
 
     /// Waits for the operator's word, which it gives, or the end of a shard.
-    pub async fn wait(&mut self, terminations: &mut Terminations) -> Result<&'static str, RunError> {
+    pub async fn wait(&mut self, terminations: &mut Terminations) -> Result<Cause, RunError> {
         tokio::select! {
-            signal = terminations.next() => Ok(signal),
-            why = self.drain.asked() => Ok(why),
+            signal = terminations.next() => Ok(Cause::Signal(signal)),
+            cause = self.drain.asked() => Ok(cause),
             _ = self.ended.recv() => Err(RunError::ShardEnded),
         }
     }

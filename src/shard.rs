@@ -12,6 +12,7 @@
 //! | [`networks`] | how many connections each source network has |
 //! | `dialed` | the connections that the shard opened, and what waits for them |
 //! | [`mailbox`] | how a message gets to the shard that has its connection |
+//! | [`kin`] | messages for connections of the process before, or after |
 //! | `probes` | questions to backends, and what becomes of them |
 //! | `second` | the second copy of a message that goes to two backends |
 //! | [`asker`] | asks for names, none too often |
@@ -25,6 +26,7 @@ mod connections;
 mod delivery;
 mod dialed;
 mod ending;
+pub mod kin;
 mod limits;
 pub mod mailbox;
 pub mod networks;
@@ -106,6 +108,21 @@ impl Shard {
     /// Accepts no more connections: later ones are refused. All else goes on.
     pub fn stop_accepting(&mut self) {
         self.engine.stop_accepting();
+    }
+
+    /// Takes nothing more from sockets and listeners, which go to another process; connections go on.
+    pub fn release(&mut self) {
+        self.engine.release();
+    }
+
+    /// Whether everything that was taken from released sockets has been handled, and nothing more will be taken.
+    pub fn is_released(&self) -> bool {
+        self.engine.is_released()
+    }
+
+    /// Takes from sockets and listeners, which another process had, or which were released.
+    pub fn take_up(&mut self) -> io::Result<()> {
+        self.engine.take_up()
     }
 
     /// Sends or answers what there is and closes connections and sockets; their ports are free at once. Every message that was

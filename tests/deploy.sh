@@ -26,6 +26,7 @@ main() {
   check "alerts.yaml raises its alerts when it should, and not else" alerts promtool
   check "Prometheus scrapes Viaduct, and the board's queries and the rules work on it" scrape prometheus curl jq "$binary"
   check "viaduct.service is a unit that systemd takes" unit systemd-analyze "$binary"
+  check "upgrade.conf makes of it a unit that systemd takes" unit_of_two systemd-analyze
   check "viaduct.service is exposed to little" unit_exposure systemd-analyze
   check "viaduct.env holds settings that Viaduct takes" environment "$binary"
   check "compose.yaml is one that Compose takes" compose docker-compose
@@ -109,6 +110,15 @@ unit() {
 }
 
 # The threshold is ten times the exposure level, which is called OK below 5 and is 1.6 here.
+unit_of_two() {
+  mkdir -p "$scratch/viaduct@.service.d"
+  cp "$scratch/viaduct.service" "$scratch/viaduct@.service"
+  cp deploy/upgrade.conf "$scratch/viaduct@.service.d/"
+  systemd-analyze verify "$scratch/viaduct@.service" >"$scratch/verify" 2>&1
+  cat "$scratch/verify"
+  [[ ! -s $scratch/verify ]]
+}
+
 unit_exposure() {
   systemd-analyze security --no-pager --offline=true --threshold=20 deploy/viaduct.service
 }

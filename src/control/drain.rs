@@ -7,9 +7,20 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+/// Why Viaduct drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// By a signal of this name.
+    Signal(&'static str),
+    /// By the administrator.
+    Administrator,
+    /// Another process has taken over its sockets and listeners: only its connections are left.
+    HandedOver,
+}
+
 /// By what a drain is asked for. Clones are the same one.
 #[derive(Clone, Debug)]
-pub struct DrainHandle(Arc<watch::Sender<Option<&'static str>>>);
+pub struct DrainHandle(Arc<watch::Sender<Option<Cause>>>);
 
 impl Default for DrainHandle {
     fn default() -> Self {
@@ -18,11 +29,11 @@ impl Default for DrainHandle {
 }
 
 impl DrainHandle {
-    /// Asks for it; `why` is for the log. `false` where it was asked for before, which changes nothing.
-    pub fn ask(&self, why: &'static str) -> bool {
+    /// Asks for it. `false` where it was asked for before, which changes nothing.
+    pub fn ask(&self, cause: Cause) -> bool {
         self.0.send_if_modified(|asked| {
             let is_first = asked.is_none();
-            asked.get_or_insert(why);
+            asked.get_or_insert(cause);
             is_first
         })
     }
@@ -33,11 +44,22 @@ impl DrainHandle {
     }
 
     /// Returns once it is asked for, with why.
-    pub async fn asked(&self) -> &'static str {
+    pub async fn asked(&self) -> Cause {
         let mut asked = self.0.subscribe();
-        let why = asked.wait_for(Option::is_some).await.map(|why| *why);
+        let cause = asked.wait_for(Option::is_some).await.map(|cause| *cause);
         // The sender is held by this handle, so the channel does not close.
-        why.ok().flatten().unwrap_or("asked")
+        cause.ok().flatten().unwrap_or(Cause::Administrator)
+    }
+}
+
+impl Cause {
+    /// For the log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Cause::Signal(name) => name,
+            Cause::Administrator => "the administrator",
+            Cause::HandedOver => "another process has taken over",
+        }
     }
 }
 
@@ -50,8 +72,8 @@ mod tests {
     fn the_first_who_asks_is_the_one_who_is_named() {
         let handle = DrainHandle::default();
         assert!(!handle.is_asked());
-        assert!(handle.clone().ask("first"));
-        assert!(!handle.ask("second") && handle.is_asked());
-        assert_eq!(block_on(false, async { handle.asked().await }).unwrap(), "first");
+        assert!(handle.clone().ask(Cause::HandedOver));
+        assert!(!handle.ask(Cause::Administrator) && handle.is_asked());
+        assert_eq!(block_on(false, async { handle.asked().await }).unwrap(), Cause::HandedOver);
     }
 }

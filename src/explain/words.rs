@@ -72,6 +72,7 @@ pub(super) fn absorbed(reason: AbsorbReason) -> &'static str {
     match reason {
         AbsorbReason::Keepalive => "it only keeps a NAT binding open",
         AbsorbReason::Draining => "it asks whether Viaduct carries calls, which drains (VIADUCT_DRAIN_OPTIONS)",
+        AbsorbReason::HandedOn => "it is for a connection of the process before, or after, and was handed to that",
         AbsorbReason::ProbeAnswer => "it answers a probe of Viaduct's own",
         AbsorbReason::DoubledAnswer => {
             "it answers one of two copies of a CANCEL, and does not come from the backend that has the INVITE"

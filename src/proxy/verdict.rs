@@ -175,12 +175,14 @@ pub enum AbsorbReason {
     ProbeAnswer,
     /// An OPTIONS for Viaduct itself that is to find nobody while it drains.
     Draining,
+    /// It is for a connection of another process, the one before or after an upgrade, and was handed to that.
+    HandedOn,
 }
 
 impl AbsorbReason {
     /// Every reason, in the order of [`AbsorbReason::index`].
-    pub const ALL: [AbsorbReason; 5] =
-        [Self::Keepalive, Self::AckToOwnAnswer, Self::DoubledAnswer, Self::ProbeAnswer, Self::Draining];
+    pub const ALL: [AbsorbReason; 6] =
+        [Self::Keepalive, Self::AckToOwnAnswer, Self::DoubledAnswer, Self::ProbeAnswer, Self::Draining, Self::HandedOn];
 
     /// This reason's place in [`AbsorbReason::ALL`].
     pub fn index(self) -> usize {
@@ -195,6 +197,7 @@ impl AbsorbReason {
             AbsorbReason::DoubledAnswer => "doubled_answer",
             AbsorbReason::ProbeAnswer => "probe_answer",
             AbsorbReason::Draining => "draining",
+            AbsorbReason::HandedOn => "handed_on",
         }
     }
 }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use crate::config::drain::DrainSettings;
+use crate::control::drain::Cause;
 use crate::control::signal::Terminations;
 use crate::control::steward::PoolHandle;
+use crate::metrics::cells::ShardCells;
 use crate::shard::thread::Running;
 
 use super::Viaduct;
@@ -32,34 +34,39 @@ enum Drained {
 impl Viaduct {
     /// Tells others to turn elsewhere, accepts no more connections, and goes on until the peers have closed theirs and nothing
     /// was forwarded for a time, the grace is over, the operator asks again, or a shard ends. Who drains is not ready any more.
+    /// Where another process has taken over, others are told nothing: the address is as good as ever. Only the connections are left
+    /// then, also those to backends, by which responses come.
     pub(super) async fn drain(
         &mut self,
-        why: &str,
+        cause: Cause,
         settings: &DrainSettings,
         pool: PoolHandle,
         terminations: &mut Terminations,
     ) {
-        let connections = self.accepted_open();
+        let is_handed_over = cause == Cause::HandedOver;
+        let (why, connections) = (cause.label(), self.connections(is_handed_over));
         tracing::info!(why, connections, grace_s = settings.grace_s, "draining");
-        // Whoever steers may have a table to make first, and is not waited for then. Where nobody steers, the process ends anyway.
-        let told = tokio::spawn(async move { pool.drain().await.ok() });
-        let _ = timeout(TOLD, told).await;
-        self.shards.iter().for_each(Running::stop_accepting);
+        if !is_handed_over {
+            // Whoever steers may have a table to make first, and is not waited for then. Where nobody steers, the process ends anyway.
+            let told = tokio::spawn(async move { pool.drain().await.ok() });
+            let _ = timeout(TOLD, told).await;
+            self.shards.iter().for_each(Running::stop_accepting);
+        }
         let drained = tokio::select! {
             signal = terminations.next() => {
                 tracing::info!(signal, "told again to end");
                 Drained::ToldAgain
             }
-            drained = self.until_idle(settings) => drained,
+            drained = self.until_idle(settings, is_handed_over) => drained,
         };
-        tracing::info!(why = drained.label(), connections = self.accepted_open(), "drained");
+        tracing::info!(why = drained.label(), connections = self.connections(is_handed_over), "drained");
     }
 
-    async fn until_idle(&mut self, settings: &DrainSettings) -> Drained {
+    async fn until_idle(&mut self, settings: &DrainSettings, is_handed_over: bool) -> Drained {
         let deadline = Instant::now() + settings.grace();
         let (mut idle_since, mut seen) = (Instant::now(), self.forwarded());
         loop {
-            if self.accepted_open() == 0 && idle_since.elapsed() >= settings.idle() {
+            if self.connections(is_handed_over) == 0 && idle_since.elapsed() >= settings.idle() {
                 return Drained::Idle;
             }
             if Instant::now() >= deadline {
@@ -76,8 +83,10 @@ impl Viaduct {
         }
     }
 
-    fn accepted_open(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.cells.accepted_open()).sum()
+    /// The connections that are waited for: all, or those that others have opened.
+    fn connections(&self, all: bool) -> u64 {
+        let open = |cells: &ShardCells| if all { cells.connections_open() } else { cells.accepted_open() };
+        self.shards.iter().map(|shard| open(&shard.cells)).sum()
     }
 
     /// Neighbours' OPTIONS, keepalives and probes are not among what is forwarded: they go on for ever.

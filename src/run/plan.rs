@@ -35,6 +35,7 @@ use super::digest::digest;
 use super::discovery::SOURCE;
 use super::secrets::Secrets;
 use super::sockets::{self, Claimed};
+use super::upgrade::inheritance::Inheritance;
 use super::{certificates, discovery, reach};
 
 /// What the shards start from.
@@ -59,10 +60,15 @@ pub struct Plan {
 /// Makes the plan, with a pool that begins with what is listed. Binds each listener for a moment, to learn its port where port 0 is
 /// set, and whether it is free.
 pub fn make(settings: &Settings, listing: Listing) -> Result<Plan, ConfigError> {
+    make_with(settings, listing, &Inheritance::default())
+}
+
+/// The same where sockets go over from another process.
+pub fn make_with(settings: &Settings, listing: Listing, inherited: &Inheritance) -> Result<Plan, ConfigError> {
     let secrets = Secrets::read(settings)?;
     let keys = secrets.keys()?;
     let (tls, tls_files) = certificates::load(settings)?;
-    let Claimed { addresses, in_use } = sockets::claim(settings)?;
+    let Claimed { addresses, in_use } = sockets::claim(settings, inherited)?;
     let digest = digest(&keys, settings)?;
     let (snapshot, pool) = begun(settings, keys, listing, &addresses)?;
     Ok(Plan { snapshot, pool, digest, in_use, tls, tls_files, secrets })

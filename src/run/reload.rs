@@ -58,6 +58,7 @@ pub const NEEDS_RESTART: &[&str] = &[
     "VIADUCT_TCP_KEEPALIVE_S",
     "VIADUCT_TCP_NODELAY",
     "VIADUCT_TCP_USER_TIMEOUT_MS",
+    "VIADUCT_UPGRADE_SOCKET",
 ];
 
 /// Where what was read is put in force.
@@ -115,12 +116,11 @@ struct Read {
 }
 
 impl Reloader {
-    /// One who has read this from there; the watch has been over its files since.
-    pub fn new(source: Source, reading: Reading, watch: FileWatch, parts: Parts) -> Result<Self, ConfigError> {
+    /// One who has read this from there, with what it leads to; the watch has been over its files since.
+    pub fn new(source: Source, reading: Reading, (entries, watch): (Vec<Entry>, FileWatch), parts: Parts) -> Self {
         let Reading { line, variables } = reading;
         let (settings, secrets) = (line.settings, parts.secrets.clone());
-        let entries = discovery::entries(&settings)?;
-        Ok(Reloader { source, parts, settings, variables, secrets, entries, watch })
+        Reloader { source, parts, settings, variables, secrets, entries, watch }
     }
 
     /// Reads again on SIGHUP, when it is asked to, and when a file has changed, for ever.
@@ -176,7 +176,8 @@ impl Reloader {
     fn read(&mut self, with_certificates: bool) -> Result<Read, ConfigError> {
         let Reading { line, variables } = self.source.read().map_err(not_read)?;
         needs_no_restart(&self.variables, &variables)?;
-        let settings = line.settings;
+        // As many shards as run: where sockets were taken over from another process, that need not be as many as are set.
+        let settings = Settings { shards: self.settings.shards, ..line.settings };
         let secrets = Secrets::read_again(&settings, &self.secrets)?;
         let keys = secrets.keys()?;
         let entries = discovery::entries_before(&settings, self.parts.snapshot.listeners())?;

@@ -15,6 +15,7 @@ use crate::proxy::snapshot::Listener;
 use crate::sip::Transport;
 
 use super::plan::Plan;
+use super::upgrade::inheritance::Inheritance;
 
 /// The listeners' addresses.
 #[derive(Debug)]
@@ -25,11 +26,13 @@ pub struct Claimed {
     pub in_use: Vec<(Transport, SocketAddr)>,
 }
 
-/// Binds each listener's address for a moment, to learn its port where port 0 is set, and whether it is free.
-pub fn claim(settings: &Settings) -> Result<Claimed, ConfigError> {
+/// Binds each listener's address for a moment, to learn its port where port 0 is set, and whether it is free. Those whose sockets go over
+/// from another process are.
+pub fn claim(settings: &Settings, inherited: &Inheritance) -> Result<Claimed, ConfigError> {
     let mut claimed = Claimed { addresses: Vec::new(), in_use: Vec::new() };
     for Listen { transport, address, .. } in &settings.listen.0 {
         let free = match transport {
+            _ if inherited.has(*transport, *address) => Ok(*address),
             Transport::Udp => claim_udp(*address),
             _ => claim_tcp(*address),
         };
@@ -46,13 +49,14 @@ pub fn claim(settings: &Settings) -> Result<Claimed, ConfigError> {
 }
 
 /// Opens the sockets of each shard: one for each listener, those of a kind in the order of the configuration. A listener that
-/// another program has is an error: with a shared port each would get half of the messages.
-pub fn open(plan: &Plan, settings: &Settings) -> Result<Vec<Sockets>, ConfigError> {
+/// another program has is an error: with a shared port each would get half of the messages. What goes over from another process is
+/// taken from what is inherited.
+pub fn open(plan: &Plan, settings: &Settings, inherited: &mut Inheritance) -> Result<Vec<Sockets>, ConfigError> {
     if let Some((transport, address)) = plan.in_use.first() {
         let wrong = "another program, perhaps a Viaduct, has it";
         return Err(ConfigError::new("VIADUCT_LISTEN", url(*transport, *address), wrong, FREE_ADDRESS));
     }
-    let of_shard = |_| open_all(plan.snapshot.listeners(), settings);
+    let of_shard = |shard| open_all(plan.snapshot.listeners(), settings, shard, inherited);
     (0..settings.shard_count()).map(of_shard).collect()
 }
 
@@ -79,7 +83,10 @@ fn too_few(settings: &Settings, limit: u64) -> Option<u64> {
     if !listeners.iter().any(|listen| listen.transport.is_stream()) {
         return None;
     }
-    let others = PROCESS_DESCRIPTORS + (listeners.len() as u64 + SHARD_DESCRIPTORS) * settings.shard_count() as u64;
+    // Each is held a second time for a process that takes over.
+    let each = if settings.upgrade.upgrade_socket.is_some() { 2 } else { 1 };
+    let of_shard = each * listeners.len() as u64 + SHARD_DESCRIPTORS;
+    let others = PROCESS_DESCRIPTORS + of_shard * settings.shard_count() as u64;
     let left = limit.saturating_sub(others);
     (left < u64::from(settings.streams.connections_max)).then_some(left)
 }
@@ -90,7 +97,12 @@ const PROCESS_DESCRIPTORS: u64 = 128;
 /// What a shard has open besides listeners and connections: its ring, or two of epoll, and its doorbell.
 const SHARD_DESCRIPTORS: u64 = 4;
 
-fn open_all(listeners: &[Listener], settings: &Settings) -> Result<Sockets, ConfigError> {
+fn open_all(
+    listeners: &[Listener],
+    settings: &Settings,
+    shard: usize,
+    inherited: &mut Inheritance,
+) -> Result<Sockets, ConfigError> {
     let datagrams = SocketOptions {
         receive_buffer_bytes: settings.socket_receive_bytes,
         send_buffer_bytes: settings.socket_send_bytes,
@@ -100,8 +112,15 @@ fn open_all(listeners: &[Listener], settings: &Settings) -> Result<Sockets, Conf
     for Listener { transport, address, .. } in listeners {
         let unusable = |error| unusable(*transport, *address, &error);
         match transport {
-            Transport::Udp => sockets.datagrams.push(open_udp(*address, &datagrams).map_err(unusable)?),
-            _ => sockets.listeners.push(open_tcp(*address, &streams).map_err(unusable)?),
+            Transport::Udp => {
+                let opened = inherited.udp(shard, *address).map_or_else(|| open_udp(*address, &datagrams), Ok);
+                sockets.datagrams.push(opened.map_err(unusable)?);
+            }
+            _ => {
+                let opened = inherited.listener(shard, *transport, *address);
+                let opened = opened.map_or_else(|| open_tcp(*address, &streams), Ok);
+                sockets.listeners.push(opened.map_err(unusable)?);
+            }
         }
     }
     Ok(sockets)
@@ -137,7 +156,7 @@ mod tests {
     fn each_shard_has_the_sockets_of_each_kind_in_the_order_of_the_listeners() {
         let settings = settings("--listen tcp://127.0.0.1:0,udp://127.0.0.1:0,tcp://[::1]:0");
         let plan = plan::make(&settings, Listing::default()).unwrap();
-        let shards = open(&plan, &settings).unwrap();
+        let shards = open(&plan, &settings, &mut Inheritance::default()).unwrap();
         let bound: Vec<SocketAddr> = plan.snapshot.listeners().iter().map(|listener| listener.address).collect();
         assert!(bound.iter().all(|address| address.port() != 0));
         assert_eq!(shards.len(), 2);
@@ -152,7 +171,8 @@ mod tests {
     fn listeners_over_udp_and_tcp_share_an_address_and_port() {
         let free = claim_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let settings = settings(&format!("--listen udp://{free},tcp://{free}"));
-        let shards = open(&plan::make(&settings, Listing::default()).unwrap(), &settings).unwrap();
+        let shards =
+            open(&plan::make(&settings, Listing::default()).unwrap(), &settings, &mut Inheritance::default()).unwrap();
         assert_eq!(shards[0].datagrams[0].local_addr().unwrap(), shards[0].listeners[0].local_addr().unwrap());
     }
 
@@ -163,7 +183,7 @@ mod tests {
         let settings = settings(&format!("--listen tcp://{address}"));
         let plan = plan::make(&settings, Listing::default()).unwrap();
         assert_eq!(plan.in_use, [(Transport::Tcp, address)]);
-        let error = open(&plan, &settings).unwrap_err().to_string();
+        let error = open(&plan, &settings, &mut Inheritance::default()).unwrap_err().to_string();
         assert!(error.contains(&format!("VIADUCT_LISTEN is `tcp://{address}`: another program")), "{error}");
     }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crossbeam::channel::Receiver;
 use crossbeam::queue::ArrayQueue;
 
 use crate::io::{ConnectionId, Doorbell};
@@ -12,6 +13,8 @@ use crate::metrics::cells::SentTag;
 use crate::proxy::inbound::ConnectionRef;
 use crate::proxy::probe::exchange::ProbeExchange;
 use crate::proxy::verdict::NextHop;
+
+use super::kin::{Handed, Kin, Role};
 
 /// The most parcels that wait for one shard: some turns' worth of all others. One that does not keep up with so many has other
 /// troubles.
@@ -44,6 +47,7 @@ struct Inner {
     boxes: Vec<Mailbox>,
     probes: Arc<ProbeExchange>,
     spare: ArrayQueue<Vec<u8>>,
+    kin: Kin,
 }
 
 #[derive(Debug)]
@@ -59,7 +63,12 @@ impl PostOffice {
         let mailbox = |doorbell| Mailbox { parcels: ArrayQueue::new(PARCELS_MAX), doorbell };
         let boxes: Vec<Mailbox> = doorbells.into_iter().map(mailbox).collect();
         let probes = Arc::new(ProbeExchange::new(boxes.len()));
-        PostOffice(Arc::new(Inner { process, boxes, probes, spare: ArrayQueue::new(SPARE_MAX) }))
+        PostOffice(Arc::new(Inner { process, boxes, probes, spare: ArrayQueue::new(SPARE_MAX), kin: Kin::default() }))
+    }
+
+    /// The number of this process.
+    pub fn process(&self) -> u32 {
+        self.0.process
     }
 
     /// The name by which the whole fleet knows a connection of that shard.
@@ -98,7 +107,7 @@ impl PostOffice {
     pub(super) fn remind(&self, shard: usize) {
         if let Some(mailbox) = self.0.boxes.get(shard).filter(|mailbox| !mailbox.parcels.is_empty()) {
             mailbox.doorbell.ring();
-        } else if self.0.probes.has_questions(shard) {
+        } else if self.0.probes.has_questions(shard) || self.0.kin.has_any(shard) {
             self.wake(shard);
         }
     }
@@ -108,6 +117,30 @@ impl PostOffice {
         if let Some(mailbox) = self.0.boxes.get(shard) {
             mailbox.doorbell.ring();
         }
+    }
+
+    /// Hands messages for that process's connections to it: to whoever receives what this gives. `None` where there is one of
+    /// that role already.
+    pub fn join_kin(&self, role: Role, process: u32) -> Option<Receiver<Handed>> {
+        self.0.kin.join(role, process, self.0.boxes.len())
+    }
+
+    /// Hands nothing to it any more: it has ended.
+    pub fn part_from(&self, role: Role) {
+        self.0.kin.part(role);
+    }
+
+    /// Has the shard decide about a message that has the connection it is for. One for no connection of this process is lost.
+    pub fn take_in(&self, role: Role, handed: Handed) {
+        if let Some((shard, _)) = self.find(handed.to)
+            && self.0.kin.put(role, shard, handed)
+        {
+            self.wake(shard);
+        }
+    }
+
+    pub(super) fn kin(&self) -> &Kin {
+        &self.0.kin
     }
 
     /// By what the shards get probes to send, and tell what becomes of them.

@@ -31,6 +31,8 @@ pub struct Plan {
     pub core: Option<CoreId>,
     /// A socket for each listener, those of a kind in the order of the snapshot's listeners.
     pub sockets: Sockets,
+    /// Whether another process still has the sockets, so that they are left alone until they are taken up.
+    pub starts_released: bool,
     /// Which engine is wanted.
     pub choice: Choice,
     /// The engine's sizes.
@@ -66,6 +68,16 @@ pub struct Running {
 struct Orders {
     stop: AtomicBool,
     stop_accepting: AtomicBool,
+    release: AtomicBool,
+    /// What the shard says to that.
+    is_released: AtomicBool,
+}
+
+/// By what a shard is told to release its sockets or to take them up, from any thread. Clones are for the same shard.
+#[derive(Clone, Debug)]
+pub struct SocketGrip {
+    orders: Arc<Orders>,
+    doorbell: Doorbell,
 }
 
 /// Why a shard did not start.
@@ -94,6 +106,7 @@ type Started = Result<(Arc<ShardCells>, Option<Unavailable>), Unavailable>;
 /// called when the shard has ended, for whatever reason.
 pub fn start(plan: Plan, doorbell: Doorbell, ended: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
     let orders = Arc::new(Orders::default());
+    orders.release.store(plan.starts_released, Ordering::Release);
     let (report, started) = bounded(1);
     let (number, post) = (plan.number, plan.post.clone());
     let name = format!("shard-{number}");
@@ -117,6 +130,11 @@ impl Running {
         self.doorbell.ring();
     }
 
+    /// By what its sockets are released and taken up.
+    pub fn grip(&self) -> SocketGrip {
+        SocketGrip { orders: self.orders.clone(), doorbell: self.doorbell.clone() }
+    }
+
     /// Ends the shard after the turn it is in.
     fn tell_to_stop(&self) {
         self.orders.stop.store(true, Ordering::Release);
@@ -125,6 +143,35 @@ impl Running {
 
     fn join(&mut self) -> bool {
         self.thread.take().is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
+impl SocketGrip {
+    /// Has the shard take nothing more from its sockets, which are another process's from when it says so.
+    pub fn release(&self) {
+        self.order(true);
+    }
+
+    /// Has the shard take from its sockets.
+    pub fn take_up(&self) {
+        self.order(false);
+    }
+
+    /// Whether the shard takes nothing from its sockets and has handled everything that it had taken.
+    pub fn is_released(&self) -> bool {
+        self.orders.is_released.load(Ordering::Acquire)
+    }
+
+    fn order(&self, release: bool) {
+        self.orders.release.store(release, Ordering::Release);
+        self.doorbell.ring();
+    }
+}
+
+impl Orders {
+    /// Whether the shard is to do otherwise than it does.
+    fn is_released_otherwise(&self, released: bool) -> bool {
+        self.release.load(Ordering::Acquire) != released
     }
 }
 
@@ -150,7 +197,8 @@ fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started
     {
         tracing::warn!(shard = plan.number, core = core.id, "the shard could not be pinned to its core");
     }
-    let opened = match Engine::open(plan.choice, plan.sockets, &plan.options, doorbell) {
+    let open = if plan.starts_released { Engine::open_released } else { Engine::open };
+    let opened = match open(plan.choice, plan.sockets, &plan.options, doorbell) {
         Ok(opened) => opened,
         Err(unavailable) => return drop(report.send(Err(unavailable))),
     };
@@ -166,19 +214,39 @@ fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started
         number: plan.number,
     };
     let mut shard = Shard::new(opened.engine, parts);
+    orders.is_released.store(plan.starts_released, Ordering::Release);
     let _ = report.send(Ok((cells, opened.fallback)));
-    let mut accepts = true;
+    let (mut accepts, mut released) = (true, plan.starts_released);
     while !orders.stop.load(Ordering::Acquire) {
         if accepts && orders.stop_accepting.load(Ordering::Acquire) {
             shard.stop_accepting();
             accepts = false;
         }
+        if orders.is_released_otherwise(released) {
+            released = !released;
+            if let Err(error) = grip(&mut shard, released) {
+                tracing::error!(shard = plan.number, %error, "the shard's sockets cannot be taken up");
+                break;
+            }
+            orders.is_released.store(shard.is_released(), Ordering::Release);
+        }
         if let Err(error) = shard.turn(None) {
             tracing::error!(shard = plan.number, %error, "the shard's engine broke");
             break;
         }
+        if released {
+            orders.is_released.store(shard.is_released(), Ordering::Release);
+        }
     }
     shard.close();
+}
+
+fn grip(shard: &mut Shard, release: bool) -> io::Result<()> {
+    if release {
+        shard.release();
+        return Ok(());
+    }
+    shard.take_up()
 }
 
 struct OnEnd<F: FnOnce()>(Option<F>);

@@ -54,6 +54,8 @@ pub(super) struct Worker {
     wire: BytesMut,
     /// Spreads calls over the connections to one backend. It chooses nothing that another process would have to know.
     lanes: ahash::RandomState,
+    /// The message at hand was handed over by another process.
+    pub(super) is_handed: bool,
     /// The time of this turn, once something has come.
     now_us: Option<u64>,
 }
@@ -88,6 +90,7 @@ impl Worker {
             said: Said::default(),
             wire: BytesMut::new(),
             lanes: ahash::RandomState::new(),
+            is_handed: false,
             now_us: None,
         }
     }
@@ -103,6 +106,7 @@ impl Worker {
             let Some(parcel) = self.delivery.take_parcel() else { break };
             self.send_parcel(parcel, out);
         }
+        self.take_handed(out);
         self.send_questions(out);
         self.delivery.remind();
         if !self.delivery.connections.is_empty() {

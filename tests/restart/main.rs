@@ -1,5 +1,7 @@
 //! The real program as it ends and as another takes its place: what it tells others, what goes on, and what is lost, which is nothing.
 
 mod drain;
+mod load;
 mod sip;
+mod upgrade;
 mod viaduct;

@@ -5,6 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
+use crate::control::drain::Cause;
+
 use super::api::{Peer, Shared};
 use super::body;
 
@@ -15,7 +17,7 @@ struct Draining {
 
 /// Answers at once; /readyz says 503 from then on. Told again, nothing changes: only a signal ends it sooner.
 pub(super) async fn drain(State(api): Shared, Extension(Peer(peer)): Extension<Peer>) -> Response {
-    if api.drain.ask("the administrator") {
+    if api.drain.ask(Cause::Administrator) {
         tracing::info!(%peer, "the administrator has Viaduct drain");
     }
     body::answer(StatusCode::ACCEPTED, &Draining { is_draining: true })

@@ -28,7 +28,7 @@ struct Way<'a> {
 
 impl Worker {
     /// Decides about a message and carries that out.
-    pub(super) fn message(&mut self, inbound: &Inbound<'_>, transport: Transport, out: &mut Output) {
+    pub(in crate::shard) fn message(&mut self, inbound: &Inbound<'_>, transport: Transport, out: &mut Output) {
         // Looked at here, not at the turn's beginning: a turn may have waited for long, and a retransmission that ends the
         // wait must find the name that it was first dropped for.
         let view = View { snapshot: &self.snapshot, names: self.names.table() };
@@ -98,6 +98,9 @@ impl Worker {
     /// Sends the draft. Where it cannot be sent it is answered, or counted as dropped.
     fn send(&mut self, inbound: &Inbound<'_>, way: Way<'_>, out: &mut Output) {
         let Way { hop, tag, backend, lane, host } = way;
+        if hop.connection.is_some_and(|name| self.hand_on(name, inbound)) {
+            return;
+        }
         let content = Content::Draft(&self.scratch.draft, inbound.bytes);
         let shipment = Shipment { content, hop, tag, backend, lane, host };
         let sent = self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out);
