@@ -14,7 +14,7 @@
 //! | `certificate` | an authority, and what it issues |
 //! | `secure` | callers, a phone and proxies over TLS, by OpenSSL |
 //! | `webrtc` | a phone in a browser, over WSS |
-//! | `living_pool` | calls while proxies die, come back, drain and join |
+//! | `living_pool` | calls while proxies die, come back, drain and join, and another Viaduct takes over |
 //! | `dialogs` | dialogs, registrations and transfers, carried on while the pool changes |
 
 mod peers {

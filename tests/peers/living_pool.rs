@@ -1,5 +1,5 @@
 //! Two thousand calls while a pool lives as pools do: a proxy dies and comes back, one drains, one joins by name, the name
-//! server fails, weights change, and a reload is refused. Whatever is established ends as it should.
+//! server fails, weights change, a reload is refused, and Viaduct itself is replaced. Whatever is established ends as it should.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +30,7 @@ fn established_calls_outlive_all_that_becomes_of_a_pool() {
     }
     let scene = Scene::new("living-pool");
     let mut pool = Pool::start(&scene);
-    let viaduct = pool.viaduct(&scene);
+    let mut viaduct = pool.viaduct(&scene);
     let calls = Calls::start(&scene, &viaduct);
 
     calls.at(3);
@@ -46,6 +46,8 @@ fn established_calls_outlive_all_that_becomes_of_a_pool() {
     pool.weigh_one(&viaduct);
     calls.at(15);
     pool.break_settings(&scene, &viaduct);
+    calls.at(17);
+    pool.upgrade(&scene, &mut viaduct);
 
     let Outcome { established, completed, unanswered } = calls.end();
     assert_eq!(established.difference(&completed).count(), 0, "were established and not ended as they should");
@@ -89,11 +91,21 @@ impl Pool {
     }
 
     fn viaduct(&self, scene: &Scene) -> Viaduct {
-        let file = scene.directory.join("settings");
-        fs::write(&file, self.settings()).unwrap();
-        let (file, resolver) = (file.display().to_string(), self.knot.address.to_string());
-        let settings = [("ENV_FILE", file.as_str()), ("RELOAD_S", "0"), ("PROBE", "on"), ("RESOLVERS", &resolver)];
-        Viaduct::start(scene, VIADUCT, &[], &settings)
+        fs::write(scene.directory.join("settings"), self.settings()).unwrap();
+        self.with_variables(scene, |variables| Viaduct::start(scene, VIADUCT, &[], variables))
+    }
+
+    /// What Viaduct is started with, besides what the file of settings says.
+    fn with_variables<T>(&self, scene: &Scene, start: impl FnOnce(&[(&str, &str)]) -> T) -> T {
+        let [file, meeting] = ["settings", "upgrade"].map(|name| scene.directory.join(name).display().to_string());
+        let name_server = self.knot.address.to_string();
+        start(&[
+            ("ENV_FILE", &file),
+            ("RELOAD_S", "0"),
+            ("PROBE", "on"),
+            ("RESOLVERS", &name_server),
+            ("UPGRADE_SOCKET", &meeting),
+        ])
     }
 
     fn settings(&self) -> String {
@@ -145,6 +157,15 @@ impl Pool {
         assert_eq!(viaduct.metrics().value("viaduct_last_reload_taken", &[]), Some(0.0));
         fs::write(&file, self.settings()).unwrap();
         assert!(told(viaduct, &["reload"]).starts_with("nothing has changed"));
+    }
+
+    /// Puts another process into the place of the one that runs. It would not take over while a name leads nowhere.
+    fn upgrade(&self, scene: &Scene, viaduct: &mut Viaduct) {
+        self.knot.set(1, &format!("kam A {}\n", self.four.address.ip()));
+        viaduct.metrics().assert_nothing_dropped();
+        self.with_variables(scene, |variables| viaduct.upgrade(scene, variables));
+        let draining = [("backend", "two"), ("standing", "draining")];
+        assert_eq!(viaduct.metrics().value("viaduct_backend_standing", &draining), Some(1.0));
     }
 }
 

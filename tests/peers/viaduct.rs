@@ -36,16 +36,18 @@ impl Viaduct {
         *self = Viaduct::start_at(scene, address, settings);
     }
 
+    /// Starts another process, which takes over from this one, and waits until this one has ended.
+    pub fn upgrade(&mut self, scene: &Scene, settings: &[(&str, &str)]) {
+        let process = launch(scene, "upgraded", (self.address, self.admin), settings);
+        let mut first = std::mem::replace(&mut self.process, process);
+        let status = first.wait(Duration::from_secs(20));
+        assert!(status.success(), "{status}:\n{}", first.tail());
+        self.process.assert_running();
+    }
+
     fn start_at(scene: &Scene, address: SocketAddr, settings: &[(&str, &str)]) -> Viaduct {
         let admin = TcpListener::bind((address.ip(), 0)).and_then(|listener| listener.local_addr()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
-        command.env_clear().env("VIADUCT_LISTEN", format!("udp://{address}")).env("VIADUCT_SECRET", SECRET);
-        command.env("VIADUCT_ADMIN_LISTEN", admin.to_string());
-        command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false").env("VIADUCT_PROBE", "off");
-        for (variable, value) in settings {
-            command.env(format!("VIADUCT_{variable}"), value.replace("{}", &address.to_string()));
-        }
-        let mut process = Process::start(scene, &format!("viaduct-{}-{}", address.ip(), admin.port()), &mut command);
+        let mut process = launch(scene, "viaduct", (address, admin), settings);
         until("Viaduct is ready", || {
             process.assert_running();
             get(admin, "/readyz").is_some()
@@ -107,6 +109,13 @@ impl Metrics {
         self.values(family, labels).next()
     }
 
+    /// Asserts that nothing was dropped so far.
+    pub fn assert_nothing_dropped(&self) {
+        let dropped =
+            ["viaduct_messages_dropped_total", "viaduct_kernel_drops_total"].map(|family| self.sum(family, &[]));
+        assert_eq!(dropped, [0, 0]);
+    }
+
     /// Asserts that everything received was sent on, answered, absorbed or dropped, each message once, and that nothing
     /// was dropped.
     pub fn assert_all_accounted_for(&self) {
@@ -136,6 +145,17 @@ impl Metrics {
         };
         self.0.lines().filter_map(sample)
     }
+}
+
+fn launch(scene: &Scene, name: &str, (address, admin): (SocketAddr, SocketAddr), settings: &[(&str, &str)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_viaduct"));
+    command.env_clear().env("VIADUCT_LISTEN", format!("udp://{address}")).env("VIADUCT_SECRET", SECRET);
+    command.env("VIADUCT_ADMIN_LISTEN", admin.to_string());
+    command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PIN_CORES", "false").env("VIADUCT_PROBE", "off");
+    for (variable, value) in settings {
+        command.env(format!("VIADUCT_{variable}"), value.replace("{}", &address.to_string()));
+    }
+    Process::start(scene, &format!("{name}-{}-{}", address.ip(), admin.port()), &mut command)
 }
 
 /// The body of a page, where it is answered 200.
