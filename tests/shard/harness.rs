@@ -1,7 +1,8 @@
 //! A shard on this thread between a client and a backend, which are plain sockets of the test.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use viaduct::balance::backend::{Backend, Weight};
@@ -34,6 +35,9 @@ pub struct Bench {
     pub address: SocketAddr,
 }
 
+/// How many this process has opened.
+static BENCHES: AtomicU8 = AtomicU8::new(0);
+
 impl Bench {
     pub fn open(choice: Choice, options: &Options) -> Self {
         let backend = UdpSocket::bind("127.0.0.2:0").unwrap();
@@ -42,7 +46,9 @@ impl Bench {
             socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         }
         let large = SocketOptions { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 8 << 20 };
-        let socket = open_udp("127.0.0.1:0".parse().unwrap(), &large).unwrap();
+        // An address of its own: nobody else is given its port once it is closed.
+        let ip = Ipv4Addr::new(127, 10, std::process::id() as u8, BENCHES.fetch_add(1, Ordering::Relaxed));
+        let socket = open_udp((ip, 0).into(), &large).unwrap();
         let address = socket.local_addr().unwrap();
         let member = Backend {
             name: "one".to_owned(),
@@ -50,7 +56,7 @@ impl Bench {
             host: "127.0.0.2".to_owned(),
             weight: Weight::DEFAULT,
         };
-        let listener = Listener::new(Transport::Udp, address, "127.0.0.1", address.port());
+        let listener = Listener::new(Transport::Udp, address, &ip.to_string(), address.port());
         let keys = Keys::derive(b"a secret for tests only").unwrap();
         let snapshot = Snapshot::new(vec![listener], Pool::new(vec![member]).unwrap(), keys, Policy::default());
         let snapshot = snapshot.with_latency(Instance(7));
