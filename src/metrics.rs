@@ -21,6 +21,7 @@
 //! | [`discovery`] | what the discovery of backends counts into |
 //! | [`pool`] | what is counted of probes and of changes of standing |
 //! | [`reload`] | how often settings were read again, and the digest of those in force |
+//! | [`turns`] | what a shard counts of its turns |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
@@ -39,5 +40,6 @@ pub mod layers;
 pub mod names;
 pub mod pool;
 pub mod reload;
+pub mod turns;
 
 pub use catalogue::*;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::utils::CachePadded;
 
 use crate::balance::backend::BackendSlot;
-use crate::io::{EngineKind, SendError, Turn};
+use crate::io::{EngineKind, SendError};
 use crate::proxy::drain::TurnedAway;
 use crate::proxy::inbound::Side;
 use crate::proxy::latency::Sample;
@@ -20,6 +20,7 @@ use super::backends::CLASSES;
 use super::connections::ConnectionCells;
 
 use super::layers::LayerCells;
+use super::turns::TurnCells;
 
 /// A counter with one writer. A plain load and store: no locked instruction.
 #[derive(Debug, Default)]
@@ -204,35 +205,6 @@ struct Counts {
     turns: TurnCells,
 }
 
-/// A shard's health, summed over its turns.
-#[derive(Debug, Default)]
-pub struct TurnCells {
-    /// Turns.
-    pub turns: Cell,
-    /// See [`Turn::completions`].
-    pub completions: Cell,
-    /// See [`Turn::datagrams`].
-    pub datagrams: Cell,
-    /// See [`Turn::starved`].
-    pub starved: Cell,
-    /// See [`Turn::rearmed`].
-    pub rearmed: Cell,
-    /// See [`Turn::receive_errors`].
-    pub receive_errors: Cell,
-    /// See [`Turn::kernel_drops`].
-    pub kernel_drops: Cell,
-    /// See [`Turn::accepted`].
-    pub accepted: Cell,
-    /// See [`Turn::accepts_refused`].
-    pub accepts_refused: Cell,
-    /// See [`Turn::accept_errors`].
-    pub accept_errors: Cell,
-    /// See [`Turn::stream_bytes`].
-    pub stream_bytes: Cell,
-    /// See [`Turn::stream_starved`].
-    pub stream_starved: Cell,
-}
-
 impl ShardCells {
     /// Cells with room for that many backends, all zero.
     pub fn new(engine: EngineKind, fallback: bool, backends: usize) -> Self {
@@ -336,23 +308,6 @@ impl ShardCells {
     /// Counts how long a backend took.
     pub fn backend_latency(&self, sample: &Sample) {
         self.backends.latency(sample);
-    }
-
-    /// Counts a turn.
-    pub fn turn(&self, turn: &Turn) {
-        let cells = &self.counts.turns;
-        cells.turns.add(1);
-        cells.completions.add(u64::from(turn.completions));
-        cells.datagrams.add(u64::from(turn.datagrams));
-        cells.starved.add(u64::from(turn.starved));
-        cells.rearmed.add(u64::from(turn.rearmed));
-        cells.receive_errors.add(u64::from(turn.receive_errors));
-        cells.kernel_drops.add(turn.kernel_drops);
-        cells.accepted.add(u64::from(turn.accepted));
-        cells.accepts_refused.add(u64::from(turn.accepts_refused));
-        cells.accept_errors.add(u64::from(turn.accept_errors));
-        cells.stream_bytes.add(turn.stream_bytes);
-        cells.stream_starved.add(u64::from(turn.stream_starved));
     }
 
     /// The shard's health.

@@ -26,12 +26,13 @@ use crate::sip::Transport;
 use crate::sip::reply::Status;
 
 use super::admin::AdminCells;
-use super::cells::{Dropped, ShardCells, TurnCells};
+use super::cells::{Dropped, ShardCells};
 use super::certificates::Certificates;
 use super::connections::{ConnectionCells, Direction, Ended, Refused};
 use super::latency::{self, Total};
 use super::names::NameCells;
 use super::pool::{PoolCells, ProbeOutcome};
+use super::turns::TurnCells;
 use super::{self as metrics, Metric};
 
 pub use labels::dropped_label;
