@@ -78,6 +78,7 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     line("VIADUCT_UPGRADE_SOCKET", path.unwrap_or_else(|| "none".to_owned()));
     line("VIADUCT_ADMIN_LISTEN", settings.admin.admin_listen.to_string());
     line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
+    line("VIADUCT_LOG_PROBLEMS_PER_SECOND", settings.observe.log_problems_per_second.to_string());
     line("config digest", digest);
     Ok(text)
 }

@@ -11,6 +11,7 @@
 //! | [`source`] | what settings are read from: command line, file, environment |
 //! | [`secrets`] | the secrets, in variables or files |
 //! | [`drain`] | the settings of how Viaduct ends |
+//! | [`observe`] | the settings of what is told of single messages |
 //! | [`outlier`] | the settings of outliers |
 //! | [`overload`] | the settings of overload |
 //! | [`pool`] | the settings of the pool as it lives |
@@ -33,6 +34,7 @@ pub mod drain;
 pub mod error;
 pub mod layers;
 pub mod log;
+pub mod observe;
 pub mod outlier;
 pub mod overload;
 pub mod per_network;
@@ -62,6 +64,7 @@ use discovery::DiscoverySettings;
 use drain::DrainSettings;
 use layers::LayerSettings;
 use log::LogFormat;
+use observe::ObserveSettings;
 use outlier::OutlierSettings;
 use overload::OverloadSettings;
 use pool::PoolSettings;
@@ -297,6 +300,10 @@ pub struct Settings {
     /// What is set of the admin listener.
     #[command(flatten)]
     pub admin: AdminSettings,
+
+    /// What is set of what is told of single messages.
+    #[command(flatten)]
+    pub observe: ObserveSettings,
 
     /// What is logged: off, error, warn, info, debug or trace, or a list of module=level
     #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_parser = log::filter, value_name = "FILTER")]

@@ -7,6 +7,7 @@
 //! | [`discovery`] | finds the members of the pool by names |
 //! | [`file_watch`] | whether files have changed |
 //! | [`drain`] | by what Viaduct is told to drain |
+//! | [`observe`] | what is done with what shards tell of single messages |
 //! | [`outlier`] | which backends stand out by what real requests meet with there |
 //! | [`overload`] | what backends say of their load, and what comes of it |
 //! | [`pool`] | what is known of the pool, and how its members stand by that |
@@ -25,6 +26,7 @@ pub mod certificates;
 pub mod discovery;
 pub mod drain;
 pub mod file_watch;
+pub mod observe;
 pub mod outlier;
 pub mod overload;
 pub mod pool;

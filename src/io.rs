@@ -37,7 +37,7 @@ mod uring;
 
 pub use descriptors::raise_descriptor_limit;
 pub use doorbell::Doorbell;
-pub use handler::{Datagram, Handler, Output, Turn};
+pub use handler::{Datagram, Handler, Lost, Output, Turn};
 pub use options::Options;
 pub use outbox::{Outbox, Slot, Transmit};
 pub use send_error::SendError;

@@ -11,10 +11,11 @@
 //! | [`io`] | how do bytes get in and out? | nothing |
 //! | [`proxy`] | what do we do with this message? | `sip`, `balance` |
 //! | [`metrics`] | what can I see? | `proxy`, `sip`, `balance`, `io` |
-//! | [`shard`] | what runs on a core? | `io`, `frame`, `proxy`, `sip`, `metrics` |
+//! | [`observe`] | what do shards tell of single messages? | `metrics`, `sip` |
+//! | [`shard`] | what runs on a core? | `io`, `frame`, `proxy`, `sip`, `metrics`, `observe` |
 //! | [`config`] | what can I set? | `sip`, `balance`, `io`, `proxy` (their value types) |
 //! | [`explain`] | why does this message go there? | `proxy`, `balance`, `sip` |
-//! | [`control`] | what changes while running, and who asks? | `explain`, `metrics`, `proxy`, `balance`, `sip` |
+//! | [`control`] | what changes while running, and who asks? | `explain`, `metrics`, `observe`, `proxy`, `balance`, `sip` |
 //! | [`run`] | how does it all start and end? | everything above |
 //! | [`check`] | will these settings work? | everything above |
 //! | [`ctl`] | how do I ask and change one that runs? | `config`, `control` |
@@ -32,6 +33,7 @@ pub mod explain;
 pub mod frame;
 pub mod io;
 pub mod metrics;
+pub mod observe;
 pub mod proxy;
 pub mod run;
 pub mod shard;

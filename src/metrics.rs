@@ -20,6 +20,7 @@
 //! | [`names`] | what the resolution of names counts into |
 //! | [`discovery`] | what the discovery of backends counts into |
 //! | [`pool`] | what is counted of probes and of changes of standing |
+//! | [`problems`] | what the log tells of problems, and what it leaves out |
 //! | [`reload`] | how often settings were read again, and the digest of those in force |
 //! | [`turns`] | what a shard counts of its turns |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
@@ -39,6 +40,7 @@ pub mod latency;
 pub mod layers;
 pub mod names;
 pub mod pool;
+pub mod problems;
 pub mod reload;
 pub mod turns;
 

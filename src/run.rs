@@ -2,6 +2,7 @@
 //!
 //! | module | charge |
 //! | --- | --- |
+//! | [`observation`] | what shards tell of single messages, and who takes it |
 //! | [`explain`] | `viaduct explain` |
 //! | `admin` | what the admin listener needs |
 //! | [`admission`] | a backend that joins while Viaduct runs |
@@ -26,6 +27,7 @@ pub mod discovery;
 mod drain;
 pub mod explain;
 pub mod lookout;
+pub mod observation;
 pub mod plan;
 pub mod reach;
 pub mod reload;
@@ -55,6 +57,7 @@ use crate::control::discovery::ledger::Listing;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::drain::{Cause, DrainHandle};
 use crate::control::file_watch::FileWatch;
+use crate::control::observe::problems::ProblemLog;
 use crate::control::pool::LivingPool;
 use crate::control::reload::Reload;
 use crate::control::resolve::Resolver;
@@ -68,10 +71,12 @@ use crate::metrics::admin::AdminCells;
 use crate::metrics::cells::ShardCells;
 use crate::metrics::certificates::Certificates;
 use crate::metrics::collector::Metrics;
+use crate::metrics::collector::observe::ObservationCells;
 use crate::metrics::discovery::{DiscoveryCells, DiscoveryPage};
 use crate::metrics::names::NameCells;
 use crate::metrics::pool::PoolCells;
 use crate::metrics::reload::{ReloadCells, ReloadPage};
+use crate::observe::Observation;
 use crate::proxy::names::Families;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
@@ -146,6 +151,7 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         inherited.must_not_miss(&begun.discovery.missing())?;
         let mut viaduct = Viaduct::start_with(settings, begun.listing, begun.cells, inherited)?;
         viaduct.admin.ready.store(begun.handle.is_ready(), Ordering::Release);
+        let telling = viaduct.problem_log().map(|log| tokio::spawn(log.run()));
         let resolving = tokio::spawn(viaduct.resolver(servers.clone()).run());
         let (steward, pool) = viaduct.steward();
         let steering = tokio::spawn(steward.run());
@@ -187,6 +193,10 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
             offered.withdraw();
         }
         viaduct.stop();
+        // Not before: what the last messages met with is told too.
+        if let Some(telling) = telling {
+            telling.abort();
+        }
         // A client of the admin listener that never ends its request must not keep the process.
         let _ = timeout(ADMIN_GRACE, admin).await;
         outcome.map(drop)
@@ -240,6 +250,7 @@ pub struct Viaduct {
     pool: Arc<PoolCells>,
     admin_cells: Arc<AdminCells>,
     started: (Instant, SystemTime),
+    observation: (Observation, ObservationCells),
     post: PostOffice,
     /// Further descriptors of the sockets, for a process that takes over, until they are offered.
     to_hand_over: Vec<(SocketLabel, OwnedFd)>,
@@ -277,6 +288,7 @@ impl Viaduct {
         let cores = cores(settings, sockets.len());
         let (post, doorbells) =
             post_office(sockets.len()).map_err(|error| RunError::Shard(StartError::Thread(error)))?;
+        let observation = observation::wanted(settings);
         let networks = Networks::new(plan::per_network(settings), settings.layers.handshakes_max);
         let (ending, ended) = mpsc::unbounded_channel();
         let mut shards = Vec::new();
@@ -293,6 +305,7 @@ impl Viaduct {
                 policy: policy.clone(),
                 networks: networks.clone(),
                 post: post.clone(),
+                observation: observation.clone(),
             };
             let ending = ending.clone();
             let ended = move || {
@@ -302,7 +315,8 @@ impl Viaduct {
         }
         report::warn_of_own_addresses(settings);
         report::report(&shards, &snapshot, &digest);
-        let cells = shards.iter().map(|shard| shard.cells.clone()).collect();
+        let cells: Vec<_> = shards.iter().map(|shard| shard.cells.clone()).collect();
+        let observed = ObservationCells { shards: cells.clone(), ..ObservationCells::default() };
         let (names, pool) = (Arc::new(NameCells::default()), Arc::new(PoolCells::default()));
         let (admin_cells, reloads) = (Arc::new(AdminCells::default()), Arc::new(ReloadCells::new(&digest)));
         let metrics = Metrics::new(
@@ -314,9 +328,10 @@ impl Viaduct {
             publication.clone(),
         );
         let metrics = metrics
-            .map(|metrics| metrics.with(DiscoveryPage(found)).with(ReloadPage(reloads.clone())))
+            .map(|metrics| metrics.with(DiscoveryPage(found)).with(ReloadPage(reloads.clone())).with(observed.clone()))
             .map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(false) });
+        let observation = (observation, observed);
         let started = (Instant::now(), SystemTime::now());
         Ok(Viaduct {
             admin,
@@ -333,6 +348,7 @@ impl Viaduct {
             living,
             pool,
             admin_cells,
+            observation,
             started,
             post,
             to_hand_over,
@@ -350,6 +366,11 @@ impl Viaduct {
     pub fn resolver(&self, servers: Servers) -> Resolver {
         let families = Families::of(self.snapshot.listeners());
         Resolver::new(self.exchange.clone(), self.names.clone(), servers, families)
+    }
+
+    /// Who writes to the log what problems messages and connections meet with, if anybody is to.
+    pub fn problem_log(&self) -> Option<ProblemLog> {
+        observation::problem_log(&self.observation.0, &self.observation.1)
     }
 
     /// Who steers the pool, and by what it is changed. Have one alone, and have it run; without, the pool stays as it is set.

@@ -14,6 +14,7 @@
 //! | [`mailbox`] | how a message gets to the shard that has its connection |
 //! | [`kin`] | messages for connections of the process before, or after |
 //! | `probes` | questions to backends, and what becomes of them |
+//! | `problems` | tells of problems with messages and connections, for the log |
 //! | `second` | the second copy of a message that goes to two backends |
 //! | [`asker`] | asks for names, none too often |
 //! | [`policy`] | how connections are kept: times and numbers that the operator sets |
@@ -32,6 +33,7 @@ pub mod mailbox;
 pub mod networks;
 pub mod policy;
 mod probes;
+mod problems;
 mod second;
 mod session;
 pub mod thread;
@@ -43,6 +45,8 @@ use std::time::Duration;
 
 use crate::io::{Engine, Turn};
 use crate::metrics::cells::ShardCells;
+use crate::observe::Observation;
+use crate::observe::problem::Reporter;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
 
@@ -77,6 +81,8 @@ pub struct Parts {
     pub networks: Networks,
     /// The mailboxes of all shards.
     pub post: PostOffice,
+    /// What it tells of single messages, and to whom.
+    pub observation: Observation,
     /// Its number, from 0: the place of its mailbox.
     pub number: usize,
 }
@@ -84,14 +90,15 @@ pub struct Parts {
 impl Shard {
     /// A shard over an engine. Call it on the shard's own thread.
     pub fn new(mut engine: Engine, parts: Parts) -> Self {
-        let Parts { publication, exchange, cells, policy, networks, post, number } = parts;
+        let Parts { publication, exchange, cells, policy, networks, post, observation, number } = parts;
         let snapshot = publication.reader();
         let connections_max = engine.output().streams.connections_max();
         let policy = policy.reader();
         let limits = Limits::new(&policy, networks, connections_max);
         let (names, asker) = (exchange.reader(), Asker::new(exchange));
         let delivery = Delivery::new(&snapshot, (policy, limits), post, number, cells.clone());
-        Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery) }
+        let reporter = observation.problems.map(|queue| Box::new(Reporter::new(queue, cells.clone())));
+        Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery, reporter) }
     }
 
     /// Sends what is staged, waits for datagrams, streams or the doorbell, and handles what has come: a bounded amount.

@@ -4,17 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module, what of the crate it may import. ARCHITECTURE.md draws the same arrows.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("sip", &["sip"]),
     ("balance", &["balance"]),
     ("frame", &["frame", "sip"]),
     ("io", &["io"]),
     ("proxy", &["proxy", "sip", "balance"]),
     ("metrics", &["metrics", "proxy", "frame", "sip", "balance", "io"]),
-    ("shard", &["shard", "io", "frame", "proxy", "sip", "metrics", "balance"]),
+    ("observe", &["observe", "metrics", "sip", "io"]),
+    ("shard", &["shard", "io", "frame", "proxy", "sip", "metrics", "balance", "observe"]),
     ("config", &["config", "frame", "sip", "balance", "io", "proxy"]),
-    ("control", &["control", "explain", "metrics", "frame", "proxy", "balance", "sip"]),
-    ("run", &["run", "config", "explain", "control", "shard", "metrics", "proxy", "frame", "sip", "balance", "io"]),
+    ("control", &["control", "explain", "observe", "metrics", "frame", "proxy", "balance", "sip"]),
+    (
+        "run",
+        &[
+            "run", "config", "explain", "control", "shard", "observe", "metrics", "proxy", "frame", "sip", "balance",
+            "io",
+        ],
+    ),
     ("check", &["config", "run", "shard", "io", "balance"]),
     ("explain", &["explain", "proxy", "sip", "balance"]),
     ("ctl", &["ctl", "config", "control"]),

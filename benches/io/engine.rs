@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use viaduct::io::{Choice, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError, Sockets, Transmit};
+use viaduct::io::{
+    Choice, Datagram, Doorbell, Engine, Handler, Lost, Options, Outbox, Output, SendError, Sockets, Transmit,
+};
 
 use crate::{BURST, BURSTS, PAYLOAD, Pair, WARM_UP_BURSTS, Work, cpu_time, on_the_clock};
 
@@ -69,7 +71,7 @@ impl Handler for Count {
         self.sent += 1;
     }
 
-    fn send_failed(&mut self, _tag: u16, error: SendError) {
+    fn send_failed(&mut self, _tag: u16, error: SendError, _lost: Lost<'_>) {
         panic!("a send failed: {error:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use viaduct::frame::spare::{SpareBuffers, SpareLimits};
 use viaduct::frame::stream::{Frame, Framer, Limits};
-use viaduct::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Output, SendError};
+use viaduct::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Lost, Output, SendError};
 
 use crate::agents::Agents;
 use crate::layers::Layers;
@@ -71,7 +71,7 @@ impl Handler for Ends {
 
     fn sent(&mut self, _tag: u16) {}
 
-    fn send_failed(&mut self, _tag: u16, error: SendError) {
+    fn send_failed(&mut self, _tag: u16, error: SendError, _lost: Lost<'_>) {
         panic!("the generator could not send: {error:?}");
     }
 

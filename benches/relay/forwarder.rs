@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
 use viaduct::io::{
-    Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, Handler, Options, Outbox, Output, SendError,
-    Sockets, Transmit,
+    Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, Handler, Lost, Options, Outbox, Output,
+    SendError, Sockets, Transmit,
 };
 
 use crate::line::Transport;
@@ -63,7 +63,7 @@ impl Handler for Forwarder {
 
     fn sent(&mut self, _tag: u16) {}
 
-    fn send_failed(&mut self, _tag: u16, error: SendError) {
+    fn send_failed(&mut self, _tag: u16, error: SendError, _lost: Lost<'_>) {
         eprintln!("the forwarder could not send: {error:?}");
     }
 

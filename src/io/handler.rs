@@ -23,6 +23,15 @@ pub struct Datagram<'a> {
     pub truncated: bool,
 }
 
+/// What was to be sent and was not. It lies in a buffer of the engine, which uses it again after the call.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost<'a> {
+    /// The bytes as they were to go over the wire.
+    pub bytes: &'a [u8],
+    /// Where a datagram was to go.
+    pub to: Option<SocketAddr>,
+}
+
 /// Where a handler puts what is to go out.
 #[derive(Debug)]
 pub struct Output {
@@ -50,7 +59,7 @@ pub trait Handler {
 
     /// The kernel refused the datagram with this tag, which concerns no other datagram; or the connection ended before
     /// the piece with this tag had gone.
-    fn send_failed(&mut self, tag: u16, error: SendError);
+    fn send_failed(&mut self, tag: u16, error: SendError, lost: Lost<'_>);
 
     /// A peer opened a connection. What the peer sends comes by `received` from here on.
     fn accepted(&mut self, accepted: Accepted, out: &mut Output) {
@@ -85,7 +94,7 @@ pub(crate) struct Silent;
 impl Handler for Silent {
     fn datagram(&mut self, _: Datagram<'_>, _: &mut Output) {}
     fn sent(&mut self, _: u16) {}
-    fn send_failed(&mut self, _: u16, _: SendError) {}
+    fn send_failed(&mut self, _: u16, _: SendError, _: Lost<'_>) {}
 }
 
 /// What happened in one turn.

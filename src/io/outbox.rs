@@ -7,9 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::{io, mem, ptr, slice};
 
-use super::SendError;
-use super::control::{Name, Source};
+use super::control::{Name, Source, address};
 use super::region::{Region, stride};
+use super::{Handler, Lost, SendError};
 
 /// Where a datagram goes, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +124,25 @@ impl Outbox {
         (envelope.tag, envelope.failure.take())
     }
 
+    /// Frees a slot and reports how it fared; as failed by `unsettled`, if that is given, where nothing else is known.
+    pub(crate) fn report(&mut self, index: u16, unsettled: Option<SendError>, handler: &mut impl Handler) {
+        let (tag, failure) = self.release(index);
+        match failure.or(unsettled) {
+            None => handler.sent(tag),
+            Some(error) => handler.send_failed(tag, error, self.lost(index)),
+        }
+    }
+
+    /// What a slot was to send. It is there until the slot is used again.
+    fn lost(&self, index: u16) -> Lost<'_> {
+        let envelope = &self.envelopes[usize::from(index)];
+        let start = self.payloads.at(usize::from(index) * self.stride);
+        // SAFETY: the length is one that fits the slot, whose memory is mapped and initialised; the kernel is done with it, and
+        // nobody writes there while the outbox is borrowed.
+        let bytes = unsafe { slice::from_raw_parts(start, envelope.payload.iov_len) };
+        Lost { bytes, to: address(&envelope.name.bytes[..envelope.name.length as usize]) }
+    }
+
     /// Keeps the payload memory mapped for ever.
     pub(crate) fn leak(&mut self) {
         self.payloads.leak();
@@ -151,7 +170,7 @@ impl Slot<'_> {
 
     /// Stages the first `len` bytes of the buffer. They reach the kernel at the latest at the start
     /// of the next turn, before it waits; datagrams of one socket leave in the order staged. The
-    /// outcome is reported to the [`Handler`](super::Handler) once. A `len` beyond the buffer fails
+    /// outcome is reported to the [`Handler`] once. A `len` beyond the buffer fails
     /// as [`SendError::Other`].
     pub fn send(mut self, len: usize, transmit: Transmit) {
         let start = self.start();

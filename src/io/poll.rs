@@ -175,10 +175,7 @@ impl Poll {
         }
         let sockets = &self.sockets;
         let descriptor = |socket: usize| sockets.get(socket).map(|member| member.descriptor);
-        self.queue.flush(&mut self.output.datagrams, descriptor, |(tag, failure)| match failure {
-            None => handler.sent(tag),
-            Some(error) => handler.send_failed(tag, error),
-        });
+        self.queue.flush(&mut self.output.datagrams, descriptor, handler);
     }
 }
 

@@ -276,10 +276,7 @@ impl Uring {
         let unconsumed = self.ring.unconsumed().min(self.in_flight.len());
         let consumed = self.in_flight.len() - unconsumed;
         for slot in self.in_flight.drain(..consumed) {
-            match self.output.datagrams.release(slot) {
-                (tag, None) => handler.sent(tag),
-                (tag, Some(error)) => handler.send_failed(tag, error),
-            }
+            self.output.datagrams.report(slot, None, handler);
         }
     }
 
@@ -352,8 +349,7 @@ impl Uring {
     /// Reports the datagrams that the kernel has not taken to the last.
     fn give_up_unsettled(&mut self, handler: &mut impl Handler) {
         for slot in self.in_flight.drain(..) {
-            let (tag, error) = self.output.datagrams.release(slot);
-            handler.send_failed(tag, error.unwrap_or(SendError::WouldBlock));
+            self.output.datagrams.report(slot, Some(SendError::WouldBlock), handler);
         }
     }
 

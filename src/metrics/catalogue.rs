@@ -6,6 +6,7 @@ mod admin;
 mod connections;
 mod discovery;
 mod messages;
+mod observe;
 mod pool;
 mod process;
 
@@ -13,6 +14,7 @@ pub use admin::*;
 pub use connections::*;
 pub use discovery::*;
 pub use messages::*;
+pub use observe::*;
 pub use pool::*;
 pub use process::*;
 
@@ -33,5 +35,7 @@ const fn metric(name: &'static str, help: &'static str, labels: &'static [&'stat
 
 /// Every metric, for tests and documents.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [messages::ALL, pool::ALL, discovery::ALL, connections::ALL, process::ALL, admin::ALL].into_iter().flatten()
+    [messages::ALL, pool::ALL, discovery::ALL, connections::ALL, process::ALL, admin::ALL, observe::ALL]
+        .into_iter()
+        .flatten()
 }

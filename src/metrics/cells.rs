@@ -20,6 +20,7 @@ use super::backends::CLASSES;
 use super::connections::ConnectionCells;
 
 use super::layers::LayerCells;
+use super::problems::ProblemCells;
 use super::turns::TurnCells;
 
 /// A counter with one writer. A plain load and store: no locked instruction.
@@ -188,6 +189,7 @@ pub struct ShardCells {
     pub fallback: bool,
     counts: Box<CachePadded<Counts>>,
     backends: BackendCells,
+    problems: Box<ProblemCells>,
 }
 
 #[derive(Debug)]
@@ -222,7 +224,8 @@ impl ShardCells {
             turns: TurnCells::default(),
         };
         let backends = BackendCells::with_room(backends);
-        ShardCells { engine, fallback, counts: Box::new(CachePadded::new(counts)), backends }
+        let problems = Box::default();
+        ShardCells { engine, fallback, counts: Box::new(CachePadded::new(counts)), backends, problems }
     }
 
     /// Counts a message in.
@@ -323,6 +326,11 @@ impl ShardCells {
     /// What is counted of TLS, WebSocket and the PROXY protocol.
     pub fn layers(&self) -> &LayerCells {
         &self.counts.layers
+    }
+
+    /// What is left out of the log.
+    pub fn problems(&self) -> &ProblemCells {
+        &self.problems
     }
 
     /// Messages in.

@@ -6,6 +6,7 @@ mod labels;
 mod layers;
 mod load;
 mod names;
+pub mod observe;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,8 +36,8 @@ use super::pool::{PoolCells, ProbeOutcome};
 use super::turns::TurnCells;
 use super::{self as metrics, Metric};
 
-pub use labels::dropped_label;
-use labels::{CLASS_LABELS, fault_label, kind_labels};
+use labels::{CLASS_LABELS, kind_labels};
+pub use labels::{dropped_label, fault_label};
 
 /// Everything on the metrics page.
 pub struct Metrics {

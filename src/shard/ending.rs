@@ -21,7 +21,7 @@ impl Worker {
             self.send_parcel(parcel, out);
         }
         for Waiting { bytes, tag, .. } in self.delivery.dialed.give_up() {
-            self.waiting_not_sent(&bytes, tag, Undelivered::NoConnection, out);
+            self.waiting_not_sent(&bytes, tag, None, Undelivered::NoConnection, out);
         }
         let now_us = self.now_us();
         self.delivery.connections.close_layered(Ended::Stopped, now_us, &mut out.streams);

@@ -17,6 +17,7 @@ use crate::metrics::cells::Dropped;
 use crate::proxy::inbound::{ConnectionRef, Inbound, ListenerIndex};
 use crate::proxy::verdict::AbsorbReason;
 
+use super::problems::About;
 use super::worker::Worker;
 
 /// A message for a connection of another process, as it came.
@@ -118,7 +119,7 @@ impl Worker {
         let handed = Handed { to: name, bytes: bytes.to_vec(), peer, listener, local, relay, connection };
         match relative.outgoing.try_send(handed) {
             Ok(()) => self.cells.absorbed(AbsorbReason::HandedOn),
-            Err(TrySendError::Full(_)) => self.cells.dropped(Dropped::MailboxFull),
+            Err(TrySendError::Full(_)) => self.drop_message(Dropped::MailboxFull, About::inbound(inbound)),
             Err(TrySendError::Disconnected(_)) => return false,
         }
         true

@@ -1,6 +1,8 @@
 //! What tells of the backends' health: questions that the control thread has this shard send, what becomes of them, and what real
 //! requests meet with.
 
+use std::net::SocketAddr;
+
 use crate::balance::backend::BackendSlot;
 use crate::io::Output;
 use crate::metrics::cells::SentTag;
@@ -39,10 +41,17 @@ impl Worker {
 
     /// What waited for its connection to open could not be sent after all. A question was refused; of a second copy nothing is
     /// lost.
-    pub(super) fn waiting_not_sent(&mut self, bytes: &[u8], tag: SentTag, undelivered: Undelivered, out: &mut Output) {
+    pub(super) fn waiting_not_sent(
+        &mut self,
+        bytes: &[u8],
+        tag: SentTag,
+        to: Option<SocketAddr>,
+        undelivered: Undelivered,
+        out: &mut Output,
+    ) {
         match SentTag::is_extra(tag.value()) {
             true => self.tell(bytes, Outcome::Refused),
-            false => self.not_sent(bytes, undelivered, out),
+            false => self.not_sent(bytes, to, undelivered, out),
         }
     }
 

@@ -13,6 +13,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use crate::io::{Choice, Doorbell, Engine, Options, Sockets, Unavailable};
 use crate::metrics::cells::ShardCells;
+use crate::observe::Observation;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
 
@@ -47,6 +48,8 @@ pub struct Plan {
     pub networks: Networks,
     /// What it sends messages to other shards by, and gets theirs from.
     pub post: PostOffice,
+    /// What it tells of single messages, and to whom.
+    pub observation: Observation,
 }
 
 /// A shard that runs.
@@ -211,6 +214,7 @@ fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started
         policy: plan.policy,
         networks: plan.networks,
         post: plan.post,
+        observation: plan.observation,
         number: plan.number,
     };
     let mut shard = Shard::new(opened.engine, parts);

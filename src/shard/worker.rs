@@ -19,9 +19,11 @@ use bytes::BytesMut;
 
 use crate::frame::spare::{SpareBuffers, SpareLimits};
 use crate::frame::stun;
-use crate::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Output, SendError};
+use crate::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Lost, Output, SendError};
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::metrics::connections::Ended;
+use crate::metrics::problems::Problem;
+use crate::observe::problem::Reporter;
 use crate::proxy::Scratch;
 use crate::proxy::inbound::{Inbound, ListenerIndex};
 use crate::proxy::names::exchange::Reader;
@@ -33,6 +35,7 @@ use super::asker::Asker;
 use super::connections::Connection;
 use super::delivery::{Content, Delivery, Shipment, Undelivered};
 use super::dialed::Waiting;
+use super::problems::About;
 use super::session::{Said, Session};
 
 /// All of a shard but its engine.
@@ -52,6 +55,8 @@ pub(super) struct Worker {
     plaintext: Vec<u8>,
     said: Said,
     wire: BytesMut,
+    /// Tells of problems, where that is set.
+    pub(super) reporter: Option<Box<Reporter>>,
     /// Spreads calls over the connections to one backend. It chooses nothing that another process would have to know.
     lanes: ahash::RandomState,
     /// The message at hand was handed over by another process.
@@ -76,6 +81,7 @@ impl Worker {
         asker: Asker,
         cells: Arc<ShardCells>,
         delivery: Delivery,
+        reporter: Option<Box<Reporter>>,
     ) -> Self {
         Worker {
             snapshot,
@@ -89,6 +95,7 @@ impl Worker {
             plaintext: Vec::new(),
             said: Said::default(),
             wire: BytesMut::new(),
+            reporter,
             lanes: ahash::RandomState::new(),
             is_handed: false,
             now_us: None,
@@ -135,7 +142,9 @@ impl Handler for Worker {
         if datagram.truncated {
             let side = self.snapshot.side_of(datagram.peer);
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
-            return self.cells.dropped(Dropped::Truncated);
+            self.cells.dropped(Dropped::Truncated);
+            let about = About::message(datagram.bytes).from(datagram.peer).over(Transport::Udp);
+            return self.report(Problem::Dropped(Dropped::Truncated), about);
         }
         let listener = self.delivery.listener(false, datagram.socket);
         let Datagram { bytes, peer, local, socket, .. } = datagram;
@@ -152,9 +161,11 @@ impl Handler for Worker {
         self.cells.sent(tag);
     }
 
-    fn send_failed(&mut self, tag: u16, error: SendError) {
+    fn send_failed(&mut self, tag: u16, error: SendError, lost: Lost<'_>) {
         if !SentTag::is_extra(tag) {
-            self.cells.dropped(Dropped::SendFailed(error));
+            self.drop_message(Dropped::SendFailed(error), About::message(lost.bytes).to(lost.to));
+            // The engine may tell this before it waits.
+            self.begin_turn();
         }
     }
 
@@ -166,7 +177,14 @@ impl Handler for Worker {
         let speaks_for_another = self.speaks_for_another(listener, peer);
         let others = self.delivery.held(&self.snapshot);
         let admitted = if speaks_for_another { Ok(None) } else { self.delivery.admit(side, peer.ip(), others) };
-        let Ok(admission) = admitted else { return out.streams.abort(id) };
+        let admission = match admitted {
+            Ok(admission) => admission,
+            Err(why) => {
+                let about = About::default().from(peer).over(self.delivery.transport(listener));
+                self.report(Problem::ConnectionRefused(why), about);
+                return out.streams.abort(id);
+            }
+        };
         let session = self.delivery.welcome(listener, side, speaks_for_another);
         let (session, refused) = session.map_or_else(|why| (Session::default(), Some(why)), |good| (good, None));
         let is_counted = !session.awaits_origin();
@@ -234,15 +252,17 @@ impl Handler for Worker {
         if let Some(handshake) = streams::abandoned(&gone.session, ended) {
             self.cells.handshake(gone.direction(), handshake);
         }
+        self.report_end(&gone, ended, transport);
         if gone.session.framer.is_mid_message() {
             self.cells.received(gone.side, transport, MessageKind::Unread);
             self.cells.dropped(Dropped::Framing);
+            self.report(Problem::Dropped(Dropped::Framing), About::default().from(gone.peer).over(transport));
         }
         gone.session.framer.close(&mut self.spare[gone.side.index()]);
         let ended = |route| self.delivery.dialed.ended(route, id, gone.has_spoken, now_us);
         let waiting = gone.route.map(ended).unwrap_or_default();
         for Waiting { bytes, tag, .. } in waiting {
-            self.waiting_not_sent(&bytes, tag, Undelivered::NoConnection, out);
+            self.waiting_not_sent(&bytes, tag, Some(gone.peer), Undelivered::NoConnection, out);
         }
         self.begin_turn();
     }
@@ -260,7 +280,7 @@ impl Worker {
             let shipment = Shipment { content: Content::Bytes(&bytes), hop, tag, backend, lane: 0, host: None };
             let sent = self.delivery.send_here(id, &self.snapshot, &shipment, now_us, out);
             if let Err(undelivered) = sent {
-                self.waiting_not_sent(&bytes, tag, undelivered, out);
+                self.waiting_not_sent(&bytes, tag, Some(peer), undelivered, out);
             }
         }
     }

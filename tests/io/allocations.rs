@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use viaduct::io::{
-    ConnectionId, Datagram, Doorbell, Engine, Handler, Options, Output, SendError, Sockets,
+    ConnectionId, Datagram, Doorbell, Engine, Handler, Lost, Options, Output, SendError, Sockets,
     socket::StreamSocketOptions, socket::open_tcp,
 };
 
@@ -54,7 +54,7 @@ impl Handler for Echo {
         self.sent += 1;
     }
 
-    fn send_failed(&mut self, _: u16, error: SendError) {
+    fn send_failed(&mut self, _: u16, error: SendError, _: Lost<'_>) {
         panic!("a send failed: {error:?}");
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use viaduct::io::socket::{SocketOptions, open_udp};
 use viaduct::io::{
-    Choice, Datagram, Doorbell, Engine, EngineKind, Handler, Options, Output, RingSetup, SendError, Sockets, Transmit,
-    Turn, probe,
+    Choice, Datagram, Doorbell, Engine, EngineKind, Handler, Lost, Options, Output, RingSetup, SendError, Sockets,
+    Transmit, Turn, probe,
 };
 
 use crate::{PATIENCE, descriptors, on_each_engine};
@@ -189,9 +189,9 @@ fn a_send_that_fails_fails_alone() {
         bench.stage(b"0", transmit(0, good));
         bench.stage(&[0; 65_535], transmit(1, good));
         bench.stage(b"2", transmit(2, good));
-        bench.stage(b"", transmit(3, broadcast));
+        bench.stage(b"3", transmit(3, broadcast));
         bench.stage(b"4", transmit(4, good));
-        bench.stage(b"", transmit(5, good).by(7));
+        bench.stage(b"5", transmit(5, good).by(7));
         bench.stage(b"6", transmit(6, good).from(Some("127.0.0.1")));
         bench.stage(b"", Transmit { from: foreign, ..transmit(7, good) });
         bench.stage(b"8", transmit(8, good));
@@ -210,6 +210,9 @@ fn a_send_that_fails_fails_alone() {
             (8, None),
         ];
         assert_eq!(outcomes, expected);
+        for (tag, bytes, to) in [(3, b"3", broadcast), (5, b"5", good)] {
+            assert!(bench.log.lost.contains(&(tag, bytes.to_vec(), Some(to))), "what was lost is told: {tag}");
+        }
         for text in [b"0", b"2", b"4", b"6", b"8"] {
             assert_eq!(receive(&client).0, text);
         }
@@ -399,6 +402,8 @@ struct Bench {
 struct Log {
     arrivals: Vec<Arrival>,
     outcomes: Vec<(u16, Option<SendError>)>,
+    /// What could not be sent, and where to.
+    lost: Vec<(u16, Vec<u8>, Option<SocketAddr>)>,
     /// Answer each datagram with its own bytes, from the address it was sent to.
     echo: bool,
 }
@@ -487,7 +492,8 @@ impl Handler for Log {
         self.outcomes.push((tag, None));
     }
 
-    fn send_failed(&mut self, tag: u16, error: SendError) {
+    fn send_failed(&mut self, tag: u16, error: SendError, lost: Lost<'_>) {
+        self.lost.push((tag, lost.bytes.to_vec(), lost.to));
         self.outcomes.push((tag, Some(error)));
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
 use viaduct::io::{
-    Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, Handler, Options, Output, SendError, Sockets,
-    probe,
+    Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, Handler, Lost, Options, Output, SendError,
+    Sockets, probe,
 };
 
 use crate::PATIENCE;
@@ -152,7 +152,7 @@ impl Handler for Log {
 
     fn sent(&mut self, _: u16) {}
 
-    fn send_failed(&mut self, _: u16, _: SendError) {}
+    fn send_failed(&mut self, _: u16, _: SendError, _: Lost<'_>) {}
 
     fn accepted(&mut self, _: Accepted, _: &mut Output) {
         self.accepted += 1;

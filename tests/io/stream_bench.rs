@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
 use viaduct::io::{
-    Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, EngineKind, Handler, NotQueued, Options,
+    Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, EngineKind, Handler, Lost, NotQueued, Options,
     Output, SendError, Sockets, StreamOptions, Turn,
 };
 
@@ -124,7 +124,7 @@ impl Handler for Log {
         self.outcomes.push((tag, None));
     }
 
-    fn send_failed(&mut self, tag: u16, error: SendError) {
+    fn send_failed(&mut self, tag: u16, error: SendError, _: Lost<'_>) {
         self.outcomes.push((tag, Some(error)));
     }
 

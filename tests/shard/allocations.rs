@@ -23,13 +23,21 @@ fn a_message_on_its_way_allocates_nothing() {
                 bench.request(["INVITE", "BYE", "OPTIONS"][number % 3], round * 100 + number);
             }
             bench.client.send_to(b"junk", bench.address).unwrap();
+            bench.client.send_to(&refused(round), bench.address).unwrap();
             allocations += allocation_counter::measure(|| bench.settle()).count_total;
             bench.answer_all();
             allocations += allocation_counter::measure(|| bench.settle()).count_total;
         }
         assert_eq!(bench.forwarded(), 2 * 30 * 30);
         assert_eq!(allocations, 0, "over {} messages", bench.received());
+        assert_eq!(std::iter::from_fn(|| bench.problems.take()).count(), 2 * 30, "each problem is told");
     });
+}
+
+/// A request that is answered 400.
+fn refused(number: usize) -> Vec<u8> {
+    let text = String::from_utf8(request("OPTIONS", number)).unwrap();
+    text.replace("Max-Forwards: 70", "Max-Forwards: many").into_bytes()
 }
 
 #[test]

@@ -10,6 +10,9 @@ use viaduct::balance::pool::Pool;
 use viaduct::io::socket::{SocketOptions, open_udp};
 use viaduct::io::{Choice, Doorbell, Engine, Options, Sockets, probe};
 use viaduct::metrics::cells::{Dropped, ShardCells};
+use viaduct::observe::Observation;
+use viaduct::observe::problem::ProblemQueue;
+use viaduct::observe::rate::Rate;
 use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
 use viaduct::proxy::latency::Instance;
@@ -30,6 +33,8 @@ pub struct Bench {
     pub cells: Arc<ShardCells>,
     pub exchange: Arc<Exchange>,
     pub publication: Publication,
+    /// What is told of problems: each one, since none of the tests waits.
+    pub problems: Arc<ProblemQueue>,
     pub client: UdpSocket,
     pub backend: UdpSocket,
     pub address: SocketAddr,
@@ -62,6 +67,7 @@ impl Bench {
         let snapshot = snapshot.with_latency(Instance(7));
         let publication = Publication::from(snapshot);
         let exchange = Arc::new(Exchange::default());
+        let problems = Arc::new(ProblemQueue::new(Rate::per_second(1000).unwrap()));
         let doorbell = Doorbell::new().unwrap();
         let sockets = Sockets { datagrams: vec![socket], ..Sockets::default() };
         let opened = Engine::open(choice, sockets, options, &doorbell).unwrap();
@@ -73,10 +79,11 @@ impl Bench {
             policy: SharedPolicy::default(),
             networks: Networks::default(),
             post: PostOffice::new(7, vec![doorbell]),
+            observation: Observation { problems: Some(problems.clone()) },
             number: 0,
         };
         let shard = Shard::new(opened.engine, parts);
-        Bench { shard, cells, exchange, publication, client, backend, address }
+        Bench { shard, cells, exchange, publication, problems, client, backend, address }
     }
 
     /// Turns until a turn finds nothing to do.

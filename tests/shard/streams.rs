@@ -11,6 +11,7 @@ use viaduct::balance::pool::Pool;
 use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
 use viaduct::io::{Choice, Doorbell, Engine, Options, Sockets};
 use viaduct::metrics::cells::{Dropped, ShardCells};
+use viaduct::observe::Observation;
 use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
 use viaduct::proxy::names::exchange::Exchange;
@@ -376,7 +377,8 @@ impl Scene {
             cells.push(counted.clone());
             let (publication, exchange, post) = (publication.clone(), exchange.clone(), post.clone());
             let (cells, policy, networks) = (counted, policy.clone().into(), networks.clone());
-            let parts = Parts { publication, exchange, cells, policy, networks, post, number };
+            let observation = Observation::default();
+            let parts = Parts { publication, exchange, cells, policy, networks, post, observation, number };
             shards.push(Shard::new(opened.engine, parts));
         }
         let backend_tcp = Some(backend_tcp);

@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::{io, mem};
 
-use crate::io::{Outbox, SendError};
+use crate::io::{Handler, Outbox, SendError};
 
 /// Memory to sort and send one flush.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Queue {
         &mut self,
         outbox: &mut Outbox,
         descriptor: impl Fn(usize) -> Option<RawFd>,
-        mut report: impl FnMut((u16, Option<SendError>)),
+        handler: &mut impl Handler,
     ) {
         outbox.take_staged(&mut self.staged);
         self.group(outbox);
@@ -50,11 +50,10 @@ impl Queue {
                     None => (0, Some(SendError::Other)),
                 };
                 let (sent, unsent) = rest.split_at(done);
-                sent.iter().for_each(|&slot| report(outbox.release(slot)));
+                sent.iter().for_each(|&slot| outbox.report(slot, None, handler));
                 rest = unsent;
                 if let (Some(error), Some((&slot, others))) = (failure, unsent.split_first()) {
-                    outbox.fail(slot, error);
-                    report(outbox.release(slot));
+                    outbox.report(slot, Some(error), handler);
                     rest = others;
                 }
             }

@@ -13,7 +13,7 @@ use super::queue::Unsent;
 use super::table::Streams;
 use super::{Closed, ConnectionId};
 use crate::io::socket::open_outgoing;
-use crate::io::{Handler, Output, SendError};
+use crate::io::{Handler, Lost, Output, SendError};
 
 impl Streams {
     /// Whether the engine has something to do before it may wait.
@@ -165,7 +165,9 @@ pub(crate) fn finish(slot: u32, handler: &mut impl Handler, output: &mut Output)
     let entry = &mut streams.connections[slot as usize];
     let why = entry.why;
     streams.queued_bytes -= entry.queue.bytes();
-    entry.queue.fail(&mut streams.pool, |tag| handler.send_failed(tag, SendError::ConnectionClosed));
+    entry.queue.fail(&mut streams.pool, |tag, bytes| {
+        handler.send_failed(tag, SendError::ConnectionClosed, Lost { bytes, to: None });
+    });
     if let Some(descriptor) = entry.descriptor.take() {
         let _ = (why == Closed::Aborted).then(|| reset_on_close(&descriptor));
     }

@@ -81,10 +81,14 @@ impl SendQueue {
         }
     }
 
-    /// Gives up what is queued; reports the pieces that have not gone. The kernel must be done with it.
-    pub(crate) fn fail(&mut self, pool: &mut Pool, mut report: impl FnMut(u16)) {
+    /// Gives up what is queued; reports the pieces that have not gone, with their bytes. The kernel must be done with it.
+    pub(crate) fn fail(&mut self, pool: &mut Pool, mut report: impl FnMut(u16, &[u8])) {
         for buffer in [self.leaving.take(), self.filling.take()].into_iter().flatten() {
-            buffer.pieces[buffer.reported..].iter().for_each(|piece| report(piece.tag));
+            let mut start = buffer.reported.checked_sub(1).map_or(0, |last| buffer.pieces[last].end);
+            for piece in &buffer.pieces[buffer.reported..] {
+                report(piece.tag, &buffer.bytes[start..piece.end]);
+                start = piece.end;
+            }
             pool.give(buffer);
         }
     }
@@ -197,16 +201,16 @@ mod tests {
     fn what_is_given_up_is_reported_but_for_what_has_gone() {
         let (mut queue, mut pool) = (SendQueue::default(), Pool::default());
         for tag in 0..3 {
-            queue.room(10, &mut pool);
+            queue.room(10, &mut pool).fill(tag as u8);
             queue.append(10, Some(tag));
         }
         queue.next();
         queue.took(15, &mut pool, |tag| assert_eq!(tag, 0));
-        queue.room(10, &mut pool);
+        queue.room(10, &mut pool).fill(3);
         queue.append(10, Some(3));
         let mut failed = Vec::new();
-        queue.fail(&mut pool, |tag| failed.push(tag));
-        assert_eq!(failed, [1, 2, 3]);
+        queue.fail(&mut pool, |tag, bytes| failed.push((tag, bytes[0], bytes.len())));
+        assert_eq!(failed, [(1, 1, 10), (2, 2, 10), (3, 3, 10)]);
         assert_eq!((pool.lent(), queue.bytes()), (0, 0));
     }
 

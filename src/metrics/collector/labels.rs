@@ -57,7 +57,7 @@ fn send_error_label(error: SendError) -> &'static str {
 }
 
 /// The label of what was wrong with a message, by its index.
-pub(super) fn fault_label(index: usize) -> &'static str {
+pub fn fault_label(index: usize) -> &'static str {
     const LABELS: [&str; Fault::COUNT - HeaderName::COUNT] =
         ["not_sip", "no_end_of_head", "too_many_headers", "start_line", "version", "request_uri"];
     match LABELS.get(index) {

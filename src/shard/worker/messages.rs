@@ -1,11 +1,14 @@
 //! What is done with one message: it is decided about, sent, answered or counted.
 
+use std::net::SocketAddr;
+
 use crate::balance::backend::BackendSlot;
 use crate::frame::proxy_protocol::{self, Origin, Start};
 use crate::frame::stun;
 use crate::io::{Output, Transmit};
 use crate::metrics::cells::{Dropped, SentTag};
 use crate::metrics::layers::Head;
+use crate::metrics::problems::Problem;
 use crate::proxy::bounce::bounce;
 use crate::proxy::inbound::{Inbound, Side};
 use crate::proxy::verdict::{Decision, DropReason, MessageKind, NextHop, Verdict};
@@ -16,6 +19,7 @@ use crate::sip::reply::Status;
 use super::Worker;
 use crate::shard::delivery::{Content, Shipment, Undelivered};
 use crate::shard::mailbox::Parcel;
+use crate::shard::problems::About;
 
 /// Where a message is sent: see [`Shipment`], which has its content too.
 struct Way<'a> {
@@ -37,6 +41,7 @@ impl Worker {
         self.note_response(&decision, inbound);
         if let Some(token) = decision.rejected {
             self.cells.rejected(token);
+            self.report(Problem::Token(token), About::inbound(inbound).over(transport));
         }
         if let Some(request) = decision.turned_away {
             self.cells.turned_away(request);
@@ -68,7 +73,11 @@ impl Worker {
                 if let Some(backend) = decision.shed {
                     self.cells.backend_shed(self.snapshot.slot(backend));
                 }
-                let tag = SentTag::answered(decision.side, self.delivery.transport(hop.listener), status);
+                let transport = self.delivery.transport(hop.listener);
+                if status != Status::Ok {
+                    self.report_answer(Problem::Answered(status, fault), About::inbound(inbound).over(transport));
+                }
+                let tag = SentTag::answered(decision.side, transport, status);
                 self.send(inbound, Way { hop, tag, backend: None, lane: 0, host: None }, out);
             }
             Verdict::Absorb(reason) => self.cells.absorbed(reason),
@@ -76,7 +85,10 @@ impl Worker {
                 if let DropReason::Malformed(fault) = reason {
                     self.cells.fault(fault);
                 }
-                self.cells.dropped(Dropped::Decided(reason));
+                self.drop_message(
+                    Dropped::Decided(reason),
+                    About::inbound(inbound).over(self.delivery.transport(inbound.listener)),
+                );
             }
         }
     }
@@ -107,11 +119,11 @@ impl Worker {
         let Err(undelivered) = sent else { return };
         if let (Undelivered::NoRoom(dropped), None) = (undelivered, inbound.connection) {
             // Whoever sent it by a datagram sends it again.
-            return self.cells.dropped(dropped);
+            return self.drop_message(dropped, About::inbound(inbound).to(Some(hop.to)).over(Transport::Udp));
         }
         let mut buffer = std::mem::take(&mut self.undelivered);
         let len = content_len(&self.scratch, inbound, &mut buffer);
-        self.not_sent(&buffer[..len], undelivered, out);
+        self.not_sent(&buffer[..len], Some(hop.to), undelivered, out);
         self.undelivered = buffer;
     }
 
@@ -124,10 +136,17 @@ impl Worker {
     }
 
     /// Answers a request that could not be delivered, or counts what it was as dropped.
-    pub(in crate::shard) fn not_sent(&mut self, forwarded: &[u8], undelivered: Undelivered, out: &mut Output) {
+    pub(in crate::shard) fn not_sent(
+        &mut self,
+        forwarded: &[u8],
+        to: Option<SocketAddr>,
+        undelivered: Undelivered,
+        out: &mut Output,
+    ) {
+        let about = About::message(forwarded).to(to);
         let (status, dropped) = match undelivered {
             Undelivered::AwaitsName => {
-                return self.cells.dropped(Dropped::Decided(DropReason::NameBeingResolved));
+                return self.drop_message(Dropped::Decided(DropReason::NameBeingResolved), about);
             }
             Undelivered::NoRoom(Dropped::TooLong) => (Status::MessageTooLarge, Dropped::TooLong),
             Undelivered::NoRoom(dropped) => (Status::ServiceUnavailable, dropped),
@@ -138,16 +157,19 @@ impl Worker {
         let view = View { snapshot: &self.snapshot, names: self.names.table() };
         let answer = bounce(view, forwarded, status, &mut self.scratch);
         let Some(Decision { side, verdict: Verdict::Answer { hop, status, .. }, .. }) = answer else {
-            return self.cells.dropped(dropped);
+            return self.drop_message(dropped, about);
         };
+        let about =
+            About { peer: Some(hop.to), cause: Some(dropped), ..about }.over(self.delivery.transport(hop.listener));
+        self.report_answer(Problem::Answered(status, None), about);
         let tag = SentTag::answered(side, self.delivery.transport(hop.listener), status);
         let content = Content::Draft(&self.scratch.draft, forwarded);
         let shipment = Shipment { content, hop, tag, backend: None, lane: 0, host: None };
         match self.delivery.send(&self.snapshot, &shipment, now_us, out) {
             Ok(()) => {}
-            Err(Undelivered::NoRoom(dropped)) => self.cells.dropped(dropped),
+            Err(Undelivered::NoRoom(dropped)) => self.drop_message(dropped, about),
             // Nobody is left to tell.
-            Err(_) => self.cells.dropped(dropped),
+            Err(_) => self.drop_message(dropped, about),
         }
     }
 
@@ -157,7 +179,7 @@ impl Worker {
         let (content, host) = (Content::Bytes(&bytes), host.as_deref());
         let shipment = Shipment { content, hop, tag, backend: None, lane: 0, host };
         if let Err(undelivered) = self.delivery.send_here(connection, &self.snapshot, &shipment, now_us, out) {
-            self.not_sent(&bytes, undelivered, out);
+            self.not_sent(&bytes, Some(hop.to), undelivered, out);
         }
         self.delivery.post.give_back(bytes);
     }
@@ -167,7 +189,7 @@ impl Worker {
         let side = self.snapshot.side_of(inbound.peer);
         let Some(mut slot) = out.datagrams.reserve() else {
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
-            self.cells.dropped(Dropped::NoSendSlot);
+            self.drop_message(Dropped::NoSendSlot, About::default().from(inbound.peer).over(Transport::Udp));
             return true;
         };
         let Some(len) = stun::answer(inbound.bytes, inbound.peer, slot.buffer()) else { return false };
@@ -181,7 +203,7 @@ impl Worker {
 
     /// What a load balancer handed on as a datagram, from whom its head says (PROXY protocol, version 2). `None` where it has
     /// no such head, which is counted.
-    pub(super) fn proxied<'a>(&self, inbound: Inbound<'a>) -> Option<Inbound<'a>> {
+    pub(super) fn proxied<'a>(&mut self, inbound: Inbound<'a>) -> Option<Inbound<'a>> {
         match proxy_protocol::of_datagram(inbound.bytes) {
             Start::Head(len, origin) => {
                 let (bytes, relay) = (&inbound.bytes[len..], Some(inbound.peer));
@@ -200,10 +222,10 @@ impl Worker {
         }
     }
 
-    fn no_origin(&self, inbound: &Inbound<'_>) -> Option<Inbound<'static>> {
+    fn no_origin(&mut self, inbound: &Inbound<'_>) -> Option<Inbound<'static>> {
         self.cells.proxy_protocol_head(Head::Malformed);
         self.cells.received(self.snapshot.side_of(inbound.peer), Transport::Udp, MessageKind::Unread);
-        self.cells.dropped(Dropped::NoOrigin);
+        self.drop_message(Dropped::NoOrigin, About::inbound(inbound).over(Transport::Udp));
         None
     }
 }

@@ -12,6 +12,7 @@ use crate::io::{ConnectionId, Output};
 use crate::metrics::cells::Dropped;
 use crate::metrics::connections::Ended;
 use crate::metrics::layers::{Handshake, Head};
+use crate::metrics::problems::Problem;
 use crate::proxy::inbound::{Inbound, Side};
 use crate::proxy::verdict::{AbsorbReason, MessageKind};
 use crate::proxy::{self, View};
@@ -20,6 +21,7 @@ use crate::sip::reply::Status;
 use super::Worker;
 use crate::shard::connections::Connection;
 use crate::shard::delivery::Delivery;
+use crate::shard::problems::About;
 use crate::shard::session::Session;
 
 impl Worker {
@@ -115,7 +117,12 @@ impl Worker {
         let admitted = self.delivery.admit(side, source, others);
         match (admitted, self.delivery.connections.get_mut(id)) {
             (Ok(admission), Some(connection)) => connection._admission = admission,
-            _ => drop(self.delivery.connections.remove(id)),
+            (Ok(_), None) => {}
+            (Err(why), gone) => {
+                let about = gone.map_or(About::default(), |gone| About::default().from(gone.peer));
+                self.report(Problem::ConnectionRefused(why), about);
+                self.delivery.connections.remove(id);
+            }
         }
         self.delivery.connections.get_mut(id).is_some()
     }
@@ -153,6 +160,11 @@ impl Worker {
                 if !was_open {
                     let is_open = self.delivery.connections.get_mut(id).is_some_and(|gone| gone.session.has_open_tls());
                     self.count_handshake(id, (!is_open).then_some(Handshake::Failed(error.reason())));
+                }
+                if let Some(connection) = self.delivery.connections.get_mut(id) {
+                    let (peer, listener, direction) = (connection.peer, connection.listener, connection.direction());
+                    let about = About::default().from(peer).over(self.delivery.transport(listener));
+                    self.report(Problem::Tls(direction, error.reason()), about);
                 }
                 self.delivery.connections.close(id, Ended::Tls, now_us, &mut out.streams);
             }
@@ -199,6 +211,11 @@ impl Worker {
         match advanced {
             Some((Err(refusal), _)) => {
                 self.cells.web_socket_refused(refusal);
+                if let Some(connection) = self.delivery.connections.get_mut(id) {
+                    let (peer, listener) = (connection.peer, connection.listener);
+                    let about = About::default().from(peer).over(self.delivery.transport(listener));
+                    self.report(Problem::WebSocket(refusal), about);
+                }
                 self.delivery.connections.close(id, Ended::WebSocket, now_us, &mut out.streams);
             }
             Some((Ok(()), _)) if said.has_closed => self.finished(id, out),
@@ -286,7 +303,7 @@ impl Worker {
             self.carry_out(&decision, &inbound, out);
         } else {
             self.cells.received(self.snapshot.side_of(inbound.peer), transport, MessageKind::Unread);
-            self.cells.dropped(Dropped::Framing);
+            self.drop_message(Dropped::Framing, About::inbound(&inbound).over(transport));
         }
         self.delivery.connections.close(id, Ended::Framing, inbound.now_us, &mut out.streams);
     }

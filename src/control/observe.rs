@@ -1,0 +1,10 @@
+//! What is done with what shards tell of single messages.
+//!
+//! | module | charge |
+//! | --- | --- |
+//! | [`problems`] | writes problems to the log |
+//!
+//! A thread of its own looked safer, since a log that nobody reads makes its writer wait. The control thread writes other lines to
+//! the same log, and would wait there anyway; the shards never do.
+
+pub mod problems;
