@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use crate::balance::backend::BackendIndex;
 use crate::config::Settings;
+use crate::config::error::ConfigError;
+use crate::config::hep::HepSettings;
 use crate::config::layers::LayerSettings;
 use crate::config::streams::StreamSettings;
 use crate::io::{self, Choice};
@@ -79,6 +81,9 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
     line("VIADUCT_ADMIN_LISTEN", settings.admin.admin_listen.to_string());
     line("VIADUCT_LOG", format!("{} ({:?})", settings.log, settings.log_format));
     line("VIADUCT_LOG_PROBLEMS_PER_SECOND", settings.observe.log_problems_per_second.to_string());
+    for (name, value) in copies(&settings.hep)? {
+        line(name, value);
+    }
     line("config digest", digest);
     Ok(text)
 }
@@ -107,6 +112,18 @@ fn layers(settings: &LayerSettings) -> [(&'static str, String); 5] {
         ("VIADUCT_WEBSOCKET_ORIGINS", or(settings.websocket_origins.0.clone(), "all")),
         ("VIADUCT_PROXY_PROTOCOL_FROM", or(proxies, "none")),
     ]
+}
+
+fn copies(settings: &HepSettings) -> Result<Vec<(&'static str, String)>, ConfigError> {
+    let Some(collector) = &settings.hep else { return Ok(vec![("VIADUCT_HEP", "none: nothing is copied".to_owned())]) };
+    let key = if settings.key()?.is_empty() { "none" } else { "(not shown)" };
+    Ok(vec![
+        ("VIADUCT_HEP", collector.to_string()),
+        ("VIADUCT_HEP_SAMPLE", settings.hep_sample.to_string()),
+        ("VIADUCT_HEP_AGENT_ID", settings.hep_agent_id.to_string()),
+        ("VIADUCT_HEP_KEY_FILE", key.to_owned()),
+        ("VIADUCT_HEP_BODIES", format!("{:?}", settings.hep_bodies).to_lowercase()),
+    ])
 }
 
 fn engine(settings: &Settings) -> Result<String, RunError> {

@@ -3,6 +3,7 @@
 //! | module | charge |
 //! | --- | --- |
 //! | [`admin`] | the settings of the admin listener |
+//! | [`hep`] | the settings of copies of messages for Homer |
 //! | [`log`] | what is logged, and how |
 //! | [`upgrade`] | the settings of upgrades |
 //! | [`value`] | the grammar of listeners, networks and name servers |
@@ -32,6 +33,7 @@ pub mod ctl;
 pub mod discovery;
 pub mod drain;
 pub mod error;
+pub mod hep;
 pub mod layers;
 pub mod log;
 pub mod observe;
@@ -62,6 +64,7 @@ use backends::Backends;
 use ctl::CtlSettings;
 use discovery::DiscoverySettings;
 use drain::DrainSettings;
+use hep::HepSettings;
 use layers::LayerSettings;
 use log::LogFormat;
 use observe::ObserveSettings;
@@ -304,6 +307,10 @@ pub struct Settings {
     /// What is set of what is told of single messages.
     #[command(flatten)]
     pub observe: ObserveSettings,
+
+    /// What is set of copies of messages.
+    #[command(flatten)]
+    pub hep: HepSettings,
 
     /// What is logged: off, error, warn, info, debug or trace, or a list of module=level
     #[arg(long, env = "VIADUCT_LOG", global = true, default_value = "info", value_parser = log::filter, value_name = "FILTER")]

@@ -13,6 +13,7 @@
 //! | [`catalogue`] | every metric: its name, help, labels and how to read it |
 //! | [`cells`] | what a shard counts into: plain numbers with one writer |
 //! | [`backends`] | what each backend is sent and sends, by its slot |
+//! | [`copies`] | copies of messages that are sent on |
 //! | [`connections`] | connections, and what streams bring besides messages |
 //! | [`latency`] | how long backends take, in histograms |
 //! | [`certificates`] | when certificates end, and whether they could be read again |
@@ -35,6 +36,7 @@ pub mod cells;
 pub mod certificates;
 pub mod collector;
 pub mod connections;
+pub mod copies;
 pub mod discovery;
 pub mod latency;
 pub mod layers;

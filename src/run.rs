@@ -57,6 +57,7 @@ use crate::control::discovery::ledger::Listing;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::drain::{Cause, DrainHandle};
 use crate::control::file_watch::FileWatch;
+use crate::control::observe::exporter::{ExportPolicy, Exporter};
 use crate::control::observe::problems::ProblemLog;
 use crate::control::pool::LivingPool;
 use crate::control::reload::Reload;
@@ -131,6 +132,9 @@ impl From<ConfigError> for RunError {
 /// How long an answer of the admin listener may still take when the process ends.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
+/// For how long the collector may still take copies then.
+const EXPORT_GRACE: Duration = Duration::from_secs(1);
+
 /// Runs until the operator ends it, another process takes over, or a shard fails.
 pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), RunError> {
     let (predecessor, mut inherited) = upgrade::find(&reading.line.settings)?.unzip();
@@ -143,6 +147,7 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         let admin = admin::bind(settings, inherited).await?;
         let hangups = signal::hangups().map_err(RunError::Control)?;
         let mut terminations = Terminations::new().map_err(RunError::Control)?;
+        let export = observation::export_policy(settings)?;
         // Before anything is read: what changes meanwhile is found the next time.
         let files = FileWatch::new(settings.files());
         let entries = discovery::entries(settings)?;
@@ -151,6 +156,8 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         inherited.must_not_miss(&begun.discovery.missing())?;
         let mut viaduct = Viaduct::start_with(settings, begun.listing, begun.cells, inherited)?;
         viaduct.admin.ready.store(begun.handle.is_ready(), Ordering::Release);
+        let (stop_export, export_stopped) = oneshot::channel();
+        let exporting = viaduct.exporter(export).map(|exporter| tokio::spawn(exporter.run(export_stopped)));
         let telling = viaduct.problem_log().map(|log| tokio::spawn(log.run()));
         let resolving = tokio::spawn(viaduct.resolver(servers.clone()).run());
         let (steward, pool) = viaduct.steward();
@@ -196,6 +203,10 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         // Not before: what the last messages met with is told too.
         if let Some(telling) = telling {
             telling.abort();
+        }
+        drop(stop_export);
+        if let Some(exporting) = exporting {
+            let _ = timeout(EXPORT_GRACE, exporting).await;
         }
         // A client of the admin listener that never ends its request must not keep the process.
         let _ = timeout(ADMIN_GRACE, admin).await;
@@ -366,6 +377,11 @@ impl Viaduct {
     pub fn resolver(&self, servers: Servers) -> Resolver {
         let families = Families::of(self.snapshot.listeners());
         Resolver::new(self.exchange.clone(), self.names.clone(), servers, families)
+    }
+
+    /// Who sends copies of messages on, if anybody is to.
+    pub fn exporter(&self, policy: Option<ExportPolicy>) -> Option<Exporter> {
+        observation::exporter(policy?, &self.observation.0, &self.observation.1)
     }
 
     /// Who writes to the log what problems messages and connections meet with, if anybody is to.

@@ -5,6 +5,7 @@
 //! | [`thread`] | starts a shard on its core and stops it |
 //! | `worker` | what is done with what the engine tells |
 //! | `session` | what lies between a connection's bytes and its messages |
+//! | `copies` | copies of the messages of some calls, for whoever sends them on |
 //! | `delivery` | how a message leaves: by a datagram, on a connection, by another shard |
 //! | `connections` | what is known of each connection |
 //! | `ending` | what a shard does before it ends |
@@ -24,6 +25,7 @@
 
 pub mod asker;
 mod connections;
+mod copies;
 mod delivery;
 mod dialed;
 mod ending;
@@ -46,6 +48,7 @@ use std::time::Duration;
 use crate::io::{Engine, Turn};
 use crate::metrics::cells::ShardCells;
 use crate::observe::Observation;
+use crate::observe::copy::Copier;
 use crate::observe::problem::Reporter;
 use crate::proxy::names::exchange::Exchange;
 use crate::proxy::publication::Publication;
@@ -98,7 +101,8 @@ impl Shard {
         let (names, asker) = (exchange.reader(), Asker::new(exchange));
         let delivery = Delivery::new(&snapshot, (policy, limits), post, number, cells.clone());
         let reporter = observation.problems.map(|queue| Box::new(Reporter::new(queue, cells.clone())));
-        Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery, reporter) }
+        let copier = observation.copies.map(|queue| Box::new(Copier::new(queue, cells.clone())));
+        Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery, (reporter, copier)) }
     }
 
     /// Sends what is staged, waits for datagrams, streams or the doorbell, and handles what has come: a bounded amount.

@@ -66,6 +66,10 @@ fn a_wrong_setting_names_the_variable_the_value_and_what_would_be_right() {
         ("VIADUCT_HASH", "CANCEL=source", "follows the rule of INVITE"),
         ("VIADUCT_PATH", "maybe", "off, on, auto"),
         ("VIADUCT_LOST_PIN", "410", "rehash, 481"),
+        ("VIADUCT_LOG_PROBLEMS_PER_SECOND", "many", "up to 1000"),
+        ("VIADUCT_HEP", "tls://homer.example:9061", "udp://host:port or tcp://host:port"),
+        ("VIADUCT_HEP_SAMPLE", "10%", "from 0 to 1"),
+        ("VIADUCT_HEP_BODIES", "none", "on, off"),
     ];
     for (variable, value, right) in cases {
         let output = viaduct(&["check"], &[(variable, value)]);
@@ -92,6 +96,17 @@ fn check_prints_what_is_in_effect() {
         assert!(shown.contains(expected), "{expected} is missing in:\n{shown}");
     }
     assert!(!shown.contains("0123456789abcdef") && !error.contains("0123456789abcdef"), "a secret is never shown");
+}
+
+#[test]
+fn a_key_for_the_collector_that_cannot_be_read_ends_the_start() {
+    let collector = ("VIADUCT_HEP", "udp://127.0.0.1:9");
+    for command in [&["check"][..], &[]] {
+        let output = viaduct(command, &[collector, ("VIADUCT_HEP_KEY_FILE", "/no/such/file")]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains("VIADUCT_HEP_KEY_FILE") && error.contains("/no/such/file"), "{error}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::config::Settings;
 use crate::config::backends::Backends;
 use crate::config::discovery::DiscoverySettings;
 use crate::config::error::ConfigError;
+use crate::config::hep::HepSettings;
 use crate::config::observe::ObserveSettings;
 use crate::config::secrets::SecretText;
 use crate::config::value::{Listeners, Networks};
@@ -35,7 +36,7 @@ pub struct Member {
 }
 
 /// The operator's settings, with a listener on loopback at a port that the kernel chooses, the demo's backends, no
-/// trusted network and a random secret, and nobody who writes of problems. All that concerns engine, shards and metrics stays as set.
+/// trusted network and a random secret, and nobody who tells of messages. All that concerns engine, shards and metrics stays as set.
 pub fn for_demo(settings: &Settings, members: &[Member]) -> Result<Settings, ConfigError> {
     Ok(Settings {
         listen: own("VIADUCT_LISTEN", "udp://127.0.0.1:0", str::parse::<Listeners>)?,
@@ -44,6 +45,7 @@ pub fn for_demo(settings: &Settings, members: &[Member]) -> Result<Settings, Con
         trusted: Networks::default(),
         secret: Some(SecretText(secret()?)),
         secret_file: None,
+        hep: HepSettings { hep: None, ..settings.hep.clone() },
         observe: ObserveSettings { log_problems_per_second: 0 },
         ..settings.clone()
     })

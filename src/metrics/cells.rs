@@ -19,6 +19,7 @@ use super::backends::BackendCells;
 use super::backends::CLASSES;
 use super::connections::ConnectionCells;
 
+use super::copies::CopyCells;
 use super::layers::LayerCells;
 use super::problems::ProblemCells;
 use super::turns::TurnCells;
@@ -190,6 +191,7 @@ pub struct ShardCells {
     counts: Box<CachePadded<Counts>>,
     backends: BackendCells,
     problems: Box<ProblemCells>,
+    copies: CopyCells,
 }
 
 #[derive(Debug)]
@@ -224,8 +226,8 @@ impl ShardCells {
             turns: TurnCells::default(),
         };
         let backends = BackendCells::with_room(backends);
-        let problems = Box::default();
-        ShardCells { engine, fallback, counts: Box::new(CachePadded::new(counts)), backends, problems }
+        let (problems, copies) = (Box::default(), CopyCells::default());
+        ShardCells { engine, fallback, counts: Box::new(CachePadded::new(counts)), backends, problems, copies }
     }
 
     /// Counts a message in.
@@ -326,6 +328,11 @@ impl ShardCells {
     /// What is counted of TLS, WebSocket and the PROXY protocol.
     pub fn layers(&self) -> &LayerCells {
         &self.counts.layers
+    }
+
+    /// What is left out of copies.
+    pub fn copies(&self) -> &CopyCells {
+        &self.copies
     }
 
     /// What is left out of the log.

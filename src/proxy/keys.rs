@@ -19,6 +19,8 @@ pub const MAX_OLDER: usize = 3;
 pub struct Keys {
     /// Places Call-IDs on backends.
     pub table: Key,
+    /// Chooses the calls whose messages are copied for a collector. It stays the same for as long as `table` does.
+    pub sample: Key,
     /// The one that signs, and behind it those that are still accepted.
     signing: ArrayVec<SigningKeys, { MAX_OLDER + 1 }>,
 }
@@ -66,7 +68,7 @@ impl Keys {
         for older in older.iter().take(MAX_OLDER) {
             signing.push(SigningKeys::derive(older)?);
         }
-        Ok(Keys { table: derive(table, "table")?, signing })
+        Ok(Keys { table: derive(table, "table")?, sample: derive(table, "sample")?, signing })
     }
 
     /// The keys that sign.

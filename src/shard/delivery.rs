@@ -57,7 +57,7 @@ impl Content<'_> {
     }
 
     /// Puts it behind what `buffer` holds, which is nothing.
-    fn write_to(&self, buffer: &mut Vec<u8>) -> bool {
+    pub(super) fn write_to(&self, buffer: &mut Vec<u8>) -> bool {
         buffer.resize(self.bytes_max(), 0);
         let written = self.write(buffer);
         buffer.truncate(written.unwrap_or(0));

@@ -21,6 +21,8 @@ impl Worker {
         let content = Content::Draft(&self.scratch.draft, inbound.bytes);
         let backend = Some(self.snapshot.slot(backend));
         let shipment = Shipment { content, hop, tag: SentTag::SECOND, backend, lane, host: None };
-        let _ = self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out);
+        if self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out).is_ok() {
+            self.copy_own(hop, inbound.bytes);
+        }
     }
 }

@@ -23,6 +23,7 @@ use crate::io::{Accepted, Closed, ConnectionId, Datagram, Handler, Lost, Output,
 use crate::metrics::cells::{Dropped, SentTag, ShardCells};
 use crate::metrics::connections::Ended;
 use crate::metrics::problems::Problem;
+use crate::observe::copy::Copier;
 use crate::observe::problem::Reporter;
 use crate::proxy::Scratch;
 use crate::proxy::inbound::{Inbound, ListenerIndex};
@@ -57,6 +58,8 @@ pub(super) struct Worker {
     wire: BytesMut,
     /// Tells of problems, where that is set.
     pub(super) reporter: Option<Box<Reporter>>,
+    /// Copies messages, where that is set.
+    pub(super) copier: Option<Box<Copier>>,
     /// Spreads calls over the connections to one backend. It chooses nothing that another process would have to know.
     lanes: ahash::RandomState,
     /// The message at hand was handed over by another process.
@@ -81,7 +84,7 @@ impl Worker {
         asker: Asker,
         cells: Arc<ShardCells>,
         delivery: Delivery,
-        reporter: Option<Box<Reporter>>,
+        (reporter, copier): (Option<Box<Reporter>>, Option<Box<Copier>>),
     ) -> Self {
         Worker {
             snapshot,
@@ -96,6 +99,7 @@ impl Worker {
             said: Said::default(),
             wire: BytesMut::new(),
             reporter,
+            copier,
             lanes: ahash::RandomState::new(),
             is_handed: false,
             now_us: None,

@@ -1,4 +1,7 @@
-//! What the real program tells of single messages: problems, in its log.
+//! What the real program tells of single messages: problems, in its log, and copies, to a collector.
 
+mod collector;
+mod hep;
+mod kamailio;
 mod log;
 mod viaduct;

@@ -17,7 +17,7 @@ use crate::harness::{Bench, on_each_engine, request};
 fn a_message_on_its_way_allocates_nothing() {
     on_each_engine(|choice| {
         let mut bench = Bench::open(choice, &Options::default());
-        let mut allocations = 0;
+        let (mut allocations, mut copies) = (0, 0);
         for round in 0..30 {
             for number in 0..30 {
                 bench.request(["INVITE", "BYE", "OPTIONS"][number % 3], round * 100 + number);
@@ -27,8 +27,13 @@ fn a_message_on_its_way_allocates_nothing() {
             allocations += allocation_counter::measure(|| bench.settle()).count_total;
             bench.answer_all();
             allocations += allocation_counter::measure(|| bench.settle()).count_total;
+            while let Some(copy) = bench.copies.take() {
+                bench.copies.give_back(copy);
+                copies += 1;
+            }
         }
         assert_eq!(bench.forwarded(), 2 * 30 * 30);
+        assert_eq!(copies, 2 * (2 * 30 * 30 + 30), "each message that is SIP, as it came and as it went");
         assert_eq!(allocations, 0, "over {} messages", bench.received());
         assert_eq!(std::iter::from_fn(|| bench.problems.take()).count(), 2 * 30, "each problem is told");
     });

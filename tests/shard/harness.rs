@@ -11,6 +11,7 @@ use viaduct::io::socket::{SocketOptions, open_udp};
 use viaduct::io::{Choice, Doorbell, Engine, Options, Sockets, probe};
 use viaduct::metrics::cells::{Dropped, ShardCells};
 use viaduct::observe::Observation;
+use viaduct::observe::copy::{CopyQueue, Share};
 use viaduct::observe::problem::ProblemQueue;
 use viaduct::observe::rate::Rate;
 use viaduct::proxy::inbound::Side;
@@ -35,6 +36,8 @@ pub struct Bench {
     pub publication: Publication,
     /// What is told of problems: each one, since none of the tests waits.
     pub problems: Arc<ProblemQueue>,
+    /// Copies of all messages.
+    pub copies: Arc<CopyQueue>,
     pub client: UdpSocket,
     pub backend: UdpSocket,
     pub address: SocketAddr,
@@ -68,6 +71,7 @@ impl Bench {
         let publication = Publication::from(snapshot);
         let exchange = Arc::new(Exchange::default());
         let problems = Arc::new(ProblemQueue::new(Rate::per_second(1000).unwrap()));
+        let copies = Arc::new(CopyQueue::new(Share::new(1.0).unwrap()));
         let doorbell = Doorbell::new().unwrap();
         let sockets = Sockets { datagrams: vec![socket], ..Sockets::default() };
         let opened = Engine::open(choice, sockets, options, &doorbell).unwrap();
@@ -79,11 +83,11 @@ impl Bench {
             policy: SharedPolicy::default(),
             networks: Networks::default(),
             post: PostOffice::new(7, vec![doorbell]),
-            observation: Observation { problems: Some(problems.clone()) },
+            observation: Observation { problems: Some(problems.clone()), copies: Some(copies.clone()) },
             number: 0,
         };
         let shard = Shard::new(opened.engine, parts);
-        Bench { shard, cells, exchange, publication, problems, client, backend, address }
+        Bench { shard, cells, exchange, publication, problems, copies, client, backend, address }
     }
 
     /// Turns until a turn finds nothing to do.

@@ -11,5 +11,13 @@ pub const LOG_PROBLEMS: Metric = metric(
     &["outcome"],
 );
 
+/// Copies for a collector.
+pub const HEP_COPIES: Metric = metric(
+    "viaduct_hep_copies_total",
+    "Copies of messages for the collector (VIADUCT_HEP), by what became of them: sent, which over UDP says only that they left; lost, \
+     because the collector was not to be reached; crowded_out, because 1024 others waited to be sent; too_long for a packet.",
+    &["outcome"],
+);
+
 /// All of these.
-pub(super) const ALL: &[Metric] = &[LOG_PROBLEMS];
+pub(super) const ALL: &[Metric] = &[LOG_PROBLEMS, HEP_COPIES];

@@ -17,6 +17,7 @@ use crate::sip::Transport;
 use crate::sip::reply::Status;
 
 use super::Worker;
+use crate::shard::copies::Went;
 use crate::shard::delivery::{Content, Shipment, Undelivered};
 use crate::shard::mailbox::Parcel;
 use crate::shard::problems::About;
@@ -53,18 +54,22 @@ impl Worker {
         if let Some(connection) = inbound.connection {
             self.delivery.came(decision.kind, connection);
         }
-        self.carry_out(&decision, inbound, out);
+        let went = self.carry_out(&decision, inbound, out);
+        if self.copier.is_some() {
+            self.copy(&decision, inbound, went);
+        }
         self.send_second(&decision, inbound, out);
     }
 
-    pub(super) fn carry_out(&mut self, decision: &Decision, inbound: &Inbound<'_>, out: &mut Output) {
+    /// Does what was decided; what became of the draft.
+    pub(super) fn carry_out(&mut self, decision: &Decision, inbound: &Inbound<'_>, out: &mut Output) -> Went {
         match decision.verdict {
             Verdict::Forward { hop, to, backend } => {
                 let tag = SentTag::forwarded(to, self.delivery.transport(hop.listener), decision.kind);
                 let lane = if backend.is_some() { self.lane(inbound.bytes) } else { 0 };
                 let host = decision.named.map(|wanted| wanted.host.of(inbound.bytes));
                 let backend = backend.map(|backend| self.snapshot.slot(backend));
-                self.send(inbound, Way { hop, tag, backend, lane, host }, out);
+                self.send(decision, inbound, Way { hop, tag, backend, lane, host }, out)
             }
             Verdict::Answer { hop, status, fault } => {
                 if let Some(fault) = fault {
@@ -78,9 +83,12 @@ impl Worker {
                     self.report_answer(Problem::Answered(status, fault), About::inbound(inbound).over(transport));
                 }
                 let tag = SentTag::answered(decision.side, transport, status);
-                self.send(inbound, Way { hop, tag, backend: None, lane: 0, host: None }, out);
+                self.send(decision, inbound, Way { hop, tag, backend: None, lane: 0, host: None }, out)
             }
-            Verdict::Absorb(reason) => self.cells.absorbed(reason),
+            Verdict::Absorb(reason) => {
+                self.cells.absorbed(reason);
+                Went::Nowhere
+            }
             Verdict::Drop(reason) => {
                 if let DropReason::Malformed(fault) = reason {
                     self.cells.fault(fault);
@@ -89,6 +97,7 @@ impl Worker {
                     Dropped::Decided(reason),
                     About::inbound(inbound).over(self.delivery.transport(inbound.listener)),
                 );
+                Went::Nowhere
             }
         }
     }
@@ -108,23 +117,28 @@ impl Worker {
     }
 
     /// Sends the draft. Where it cannot be sent it is answered, or counted as dropped.
-    fn send(&mut self, inbound: &Inbound<'_>, way: Way<'_>, out: &mut Output) {
+    fn send(&mut self, decision: &Decision, inbound: &Inbound<'_>, way: Way<'_>, out: &mut Output) -> Went {
         let Way { hop, tag, backend, lane, host } = way;
         if hop.connection.is_some_and(|name| self.hand_on(name, inbound)) {
-            return;
+            // It is copied where it is decided about.
+            return Went::Settled;
         }
         let content = Content::Draft(&self.scratch.draft, inbound.bytes);
         let shipment = Shipment { content, hop, tag, backend, lane, host };
         let sent = self.delivery.send(&self.snapshot, &shipment, inbound.now_us, out);
-        let Err(undelivered) = sent else { return };
+        let Err(undelivered) = sent else { return Went::Off };
+        // Before what is said of it, and what was read of it is written over.
+        self.copy(decision, inbound, Went::Nowhere);
         if let (Undelivered::NoRoom(dropped), None) = (undelivered, inbound.connection) {
             // Whoever sent it by a datagram sends it again.
-            return self.drop_message(dropped, About::inbound(inbound).to(Some(hop.to)).over(Transport::Udp));
+            self.drop_message(dropped, About::inbound(inbound).to(Some(hop.to)).over(Transport::Udp));
+            return Went::Settled;
         }
         let mut buffer = std::mem::take(&mut self.undelivered);
         let len = content_len(&self.scratch, inbound, &mut buffer);
         self.not_sent(&buffer[..len], Some(hop.to), undelivered, out);
         self.undelivered = buffer;
+        Went::Settled
     }
 
     /// Which of several connections to a backend a call keeps to, so that its messages stay in order.
@@ -166,7 +180,7 @@ impl Worker {
         let content = Content::Draft(&self.scratch.draft, forwarded);
         let shipment = Shipment { content, hop, tag, backend: None, lane: 0, host: None };
         match self.delivery.send(&self.snapshot, &shipment, now_us, out) {
-            Ok(()) => {}
+            Ok(()) => self.copy_own(hop, forwarded),
             Err(Undelivered::NoRoom(dropped)) => self.drop_message(dropped, about),
             // Nobody is left to tell.
             Err(_) => self.drop_message(dropped, about),

@@ -300,7 +300,8 @@ impl Worker {
             let view = View { snapshot: &self.snapshot, names: self.names.table() };
             let decision = proxy::refuse_unframed(view, &inbound, status, &mut self.scratch);
             self.cells.received(decision.side, transport, decision.kind);
-            self.carry_out(&decision, &inbound, out);
+            let went = self.carry_out(&decision, &inbound, out);
+            self.copy(&decision, &inbound, went);
         } else {
             self.cells.received(self.snapshot.side_of(inbound.peer), transport, MessageKind::Unread);
             self.drop_message(Dropped::Framing, About::inbound(&inbound).over(transport));

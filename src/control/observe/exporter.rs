@@ -1,0 +1,230 @@
+//! Sends copies of messages on to a collector by HEP, such as Homer: over UDP, or over TCP with connections that are made again.
+//!
+//! A queue of packets that waits for a lost collector on a disk looked safer. What is copied is for looking at calls, and what the
+//! collector misses is counted; the calls themselves must not depend on how it is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use tokio::sync::oneshot;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use crate::hep::{self, Packet, Protocol};
+use crate::metrics::copies::ExportCells;
+use crate::observe::copy::{Copy, CopyQueue};
+use crate::observe::withhold;
+use crate::sip::Transport;
+
+use super::link::{Collector, Link};
+
+/// How copies are sent on.
+#[derive(Clone)]
+pub struct ExportPolicy {
+    /// Where to.
+    pub collector: Collector,
+    /// The number by which the collector tells this Viaduct from others.
+    pub agent: u32,
+    /// The key that the collector asks for; empty where it asks for none.
+    pub key: Vec<u8>,
+    /// Whether they have the bodies of messages.
+    pub has_bodies: bool,
+}
+
+/// Who sends copies on.
+pub struct Exporter {
+    policy: ExportPolicy,
+    queue: Arc<CopyQueue>,
+    cells: Arc<ExportCells>,
+    /// Packets that are sent together.
+    packets: Vec<u8>,
+    /// Whether the log has said so, where copies do not get through.
+    has_complained: bool,
+}
+
+/// Why a link is no more fed.
+enum Over {
+    /// The end has come.
+    Stopped,
+    /// It is time to look the collector's name up again.
+    Renewed,
+}
+
+/// How long a connection may take to open, name and all.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How long the collector may take to take something.
+const WRITE: Duration = Duration::from_secs(5);
+
+/// How long is waited after the first failure; after each further one twice as long, up to the longest.
+const FIRST_REST: Duration = Duration::from_millis(100);
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+/// A connection that lasts for less has failed like one that did not open.
+const SHORT_LIVED: Duration = Duration::from_secs(5);
+
+/// How often a name is looked up again where no connection ends.
+const RENEW: Duration = Duration::from_secs(60);
+
+/// How many bytes of packets are sent together over a stream, at least one packet.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// For how long what is left may still be sent at the end.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").field("collector", &self.policy.collector).finish_non_exhaustive()
+    }
+}
+
+impl Exporter {
+    /// One that sends on what comes through that queue.
+    pub fn new(policy: ExportPolicy, queue: Arc<CopyQueue>, cells: Arc<ExportCells>) -> Self {
+        Exporter { policy, queue, cells, packets: Vec::with_capacity(2 * BATCH_BYTES), has_complained: false }
+    }
+
+    /// Sends until `stop` is told or dropped, and then what is left.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut rest = FIRST_REST;
+        loop {
+            let connected = tokio::select! {
+                connected = timeout(CONNECT, Link::open(&self.policy.collector)) => connected,
+                _ = &mut stop => break,
+            };
+            let begun = Instant::now();
+            let over = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(mut link) => {
+                    self.relent(&link);
+                    self.feed(&mut link, &mut stop).await
+                }
+                Err(error) => Err(error),
+            };
+            match over {
+                Ok(Over::Stopped) => break,
+                Ok(Over::Renewed) => self.has_complained = false,
+                Err(error) => {
+                    self.complain(&error);
+                    rest = if begun.elapsed() < SHORT_LIVED { rest } else { FIRST_REST };
+                    tokio::select! {
+                        () = sleep(rest) => rest = (rest * 2).min(LONGEST_REST),
+                        _ = &mut stop => break,
+                    }
+                }
+            }
+        }
+        while let Some(copy) = self.queue.take() {
+            self.queue.give_back(copy);
+            self.cells.lost.add(1);
+        }
+    }
+
+    /// Sends what comes, for as long as the link holds.
+    async fn feed(&mut self, link: &mut Link, stop: &mut oneshot::Receiver<()>) -> io::Result<Over> {
+        let queue = self.queue.clone();
+        let renew = Instant::now() + RENEW;
+        loop {
+            self.send_waiting(link).await?;
+            tokio::select! {
+                () = queue.bell() => {}
+                _ = &mut *stop => {
+                    // Whether it gets through or not is counted.
+                    let _ = timeout(FAREWELL, self.send_waiting(link)).await;
+                    return Ok(Over::Stopped);
+                }
+                error = link.broken() => return Err(error),
+                () = sleep_until(renew.into()), if link.is_renewed() => return Ok(Over::Renewed),
+            }
+        }
+    }
+
+    /// Sends all that waits. Over UDP one that is refused holds up none of the others.
+    async fn send_waiting(&mut self, link: &mut Link) -> io::Result<()> {
+        loop {
+            let count = self.pack(link.batch_bytes(BATCH_BYTES));
+            if count == 0 {
+                return Ok(());
+            }
+            let mut sending = Sending { cells: &self.cells, count };
+            let sent =
+                timeout(WRITE, link.send(&self.packets)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            match sent {
+                Ok(()) => sending.has_gone(),
+                Err(error) if link.outlives_errors() => {
+                    drop(sending);
+                    self.complain(&error);
+                }
+                Err(error) => return Err(error),
+            }
+            // Others on this thread have their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Puts packets together up to that many bytes, at least one; how many there are.
+    fn pack(&mut self, batch_bytes: usize) -> u64 {
+        self.packets.clear();
+        let mut count = 0;
+        while count == 0 || self.packets.len() < batch_bytes {
+            let Some(mut copy) = self.queue.take() else { break };
+            match self.encode(&mut copy) {
+                Ok(()) => count += 1,
+                Err(hep::TooLong) => self.cells.too_long.add(1),
+            }
+            self.queue.give_back(copy);
+        }
+        count
+    }
+
+    fn encode(&mut self, copy: &mut Copy) -> Result<(), hep::TooLong> {
+        let ExportPolicy { agent, key, has_bodies, .. } = &self.policy;
+        if !has_bodies {
+            copy.bytes.truncate(withhold::head_bytes(&copy.bytes));
+        }
+        withhold::mask(&mut copy.bytes);
+        let packet = Packet {
+            source: copy.path.source,
+            destination: copy.path.destination,
+            protocol: if copy.path.transport == Transport::Udp { Protocol::Udp } else { Protocol::Tcp },
+            at: copy.at,
+            agent: *agent,
+            key,
+            correlation: &copy.call_id,
+            payload: &copy.bytes,
+        };
+        hep::encode(&packet, &mut self.packets)
+    }
+
+    /// Says that copies do not get through: once until they do, and over UDP, where nobody knows, once in the life of a link.
+    fn complain(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.has_complained, true) {
+            let collector = &self.policy.collector;
+            tracing::warn!(%collector, %error, "copies of messages do not get to the collector (VIADUCT_HEP)");
+        }
+    }
+
+    /// Says that they do again.
+    fn relent(&mut self, link: &Link) {
+        if !link.outlives_errors() && std::mem::replace(&mut self.has_complained, false) {
+            tracing::info!(collector = %self.policy.collector, "the collector is connected again");
+        }
+    }
+}
+
+/// Packets that are being sent: lost, unless they have gone.
+struct Sending<'a> {
+    cells: &'a ExportCells,
+    count: u64,
+}
+
+impl Sending<'_> {
+    fn has_gone(&mut self) {
+        self.cells.sent.add(std::mem::take(&mut self.count));
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.cells.lost.add(self.count);
+    }
+}
