@@ -3,17 +3,20 @@
 //! To parse the message looked safer. What a parser refuses would pass as it came, and this must hold for the worst message of all;
 //! so each line is looked at by itself, wherever it stands.
 
-/// The headers that hold credentials (RFC 3261 §20.7, §20.28). They have no short form.
-const CREDENTIALS: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
+/// The headers that hold credentials, or what proves that a server has them too (RFC 3261 §20.6, §20.7, §20.28; RFC 7615). They have
+/// no short form.
+const CREDENTIALS: [&[u8]; 4] =
+    [b"authorization", b"proxy-authorization", b"authentication-info", b"proxy-authentication-info"];
 
-/// What keys stand behind in a session description: of SRTP (RFC 4568), of ICE (RFC 8839 §5.4), and of old (RFC 4566 §5.12).
-const KEYS: [&[u8]; 3] = [b"a=crypto:", b"a=ice-pwd:", b"k="];
+/// What keys stand behind in a session description: of SRTP (RFC 4568), of MIKEY (RFC 4567), of ICE (RFC 8839 §5.4), and of old
+/// (RFC 4566 §5.12).
+const KEYS: [&[u8]; 4] = [b"a=crypto:", b"a=key-mgmt:", b"a=ice-pwd:", b"k="];
 
 /// What stands for each byte that is withheld: lengths stay as they are.
 const MASK: u8 = b'*';
 
-/// Masks what is secret in a message, in its place: the values of Authorization and Proxy-Authorization, and in bodies the keys of
-/// media. A digest can be tried against a list of passwords, and a key opens what was recorded.
+/// Masks what is secret in a message, in its place: the values of headers with credentials, and in bodies the keys of media. A digest
+/// can be tried against a list of passwords, and a key opens what was recorded.
 pub fn mask(message: &mut [u8]) {
     let mut in_credentials = false;
     for line in message.split_mut(|byte| *byte == b'\n') {
@@ -73,18 +76,21 @@ mod tests {
     fn credentials_are_masked_in_any_dress_and_nothing_else_is() {
         let message = "REGISTER sip:b SIP/2.0\r\nAuthorization: Digest response=\"1\",\r\n\tnonce=\"2\"\r\n \
                        cnonce=3\r\nVia: v\r\n folded\r\npROXY-authorization \t:Basic eDp5\r\nTo: x\n\
-                       WWW-Authenticate: Digest nonce=\"n\"\r\nX-Authorization: kept\r\n\r\n";
+                       WWW-Authenticate: Digest nonce=\"n\"\r\nX-Authorization: kept\r\nAuthentication-Info: rspauth=\"1\"\r\n\
+                       Proxy-Authentication-Info:rspauth=2\r\n\r\n";
         let expected = "REGISTER sip:b SIP/2.0\r\nAuthorization: ****** *************\r\n\t*********\r\n \
                         ********\r\nVia: v\r\n folded\r\npROXY-authorization \t:***** ****\r\nTo: x\n\
-                        WWW-Authenticate: Digest nonce=\"n\"\r\nX-Authorization: kept\r\n\r\n";
+                        WWW-Authenticate: Digest nonce=\"n\"\r\nX-Authorization: kept\r\nAuthentication-Info: ***********\r\n\
+                        Proxy-Authentication-Info:*********\r\n\r\n";
         assert_eq!(masked(message), expected);
     }
 
     #[test]
     fn keys_of_media_are_masked() {
-        let body = "v=0\r\nk=clear:key\r\na=ice-pwd:asd88\r\na=crypto:1 AES_CM inline:PS1u|2^20\r\na=rtpmap:0 PCMU\r\n";
-        let expected =
-            "v=0\r\nk=*********\r\na=ice-pwd:*****\r\na=crypto:* ****** ****************\r\na=rtpmap:0 PCMU\r\n";
+        let body = "v=0\r\nk=clear:key\r\na=ice-pwd:asd88\r\na=crypto:1 AES_CM inline:PS1u|2^20\r\na=key-mgmt:mikey AQ==\r\n\
+                    a=rtpmap:0 PCMU\r\n";
+        let expected = "v=0\r\nk=*********\r\na=ice-pwd:*****\r\na=crypto:* ****** ****************\r\n\
+             a=key-mgmt:***** ****\r\na=rtpmap:0 PCMU\r\n";
         assert_eq!(masked(&format!("\r\n\r\n{body}")), format!("\r\n\r\n{expected}"));
     }
 
