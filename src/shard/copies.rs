@@ -4,7 +4,7 @@
 //! for every message; here one question is asked for both, and a draft is written out once more for those few that are copied.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::observe::copy::Path;
 use crate::proxy::inbound::{Inbound, ListenerIndex};
@@ -46,7 +46,9 @@ impl Worker {
         };
         copier.copy(path, at, call_id, |buffer| buffer.extend_from_slice(inbound.bytes));
         if let (Went::Off, Verdict::Forward { hop, .. } | Verdict::Answer { hop, .. }) = (went, decision.verdict) {
-            self.copy_draft(hop, at, call_id, inbound.bytes);
+            // Collectors put messages in order by their times, which have microseconds.
+            let later = at.checked_add(Duration::from_micros(1)).unwrap_or(at);
+            self.copy_draft(hop, later, call_id, inbound.bytes);
         }
     }
 
