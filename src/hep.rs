@@ -40,12 +40,13 @@ pub enum Protocol {
     Udp = 17,
 }
 
-/// The packet would be longer than its length can say.
+/// The packet would have more than [`PACKET_BYTES_MAX`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
-/// The longest packet, in bytes.
-pub const PACKET_BYTES_MAX: usize = 65_535;
+/// The longest packet, in bytes: the longest payload of a datagram over IPv4. Its length can say a few more, but of a longer one over
+/// TCP Homer's collector takes nothing, and ends the connection.
+pub const PACKET_BYTES_MAX: usize = 65_507;
 
 /// The types of generic chunks that are written.
 mod chunk {
@@ -97,12 +98,13 @@ pub fn encode(packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<(), TooLong> {
     }
     // The last, as most who write packets have it.
     put(chunk::PAYLOAD, packet.payload, out);
-    match u16::try_from(out.len() - start) {
-        Ok(length) => {
+    let bytes = out.len() - start;
+    match u16::try_from(bytes) {
+        Ok(length) if bytes <= PACKET_BYTES_MAX => {
             out[start + 4..start + HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
             Ok(())
         }
-        Err(_) => {
+        _ => {
             out.truncate(start);
             Err(TooLong)
         }
@@ -207,11 +209,13 @@ mod tests {
             let mut out = b"before".to_vec();
             match encode(&packet("192.0.2.1:1", "192.0.2.9:2", &payload), &mut out) {
                 Ok(()) => {
+                    prop_assert!(out.len() - 6 <= PACKET_BYTES_MAX);
                     prop_assert_eq!(usize::from(u16::from_be_bytes([out[10], out[11]])), out.len() - 6);
                     prop_assert!(chunks(&out[6..])[&chunk::PAYLOAD] == payload);
                 }
                 Err(TooLong) => {
-                    prop_assert!(payload_bytes > 65_000);
+                    // The head and the other chunks, with this key and this Call-ID.
+                    prop_assert!(117 + payload_bytes > PACKET_BYTES_MAX);
                     prop_assert_eq!(&out[..], b"before");
                 }
             }
