@@ -2,14 +2,14 @@
 //! that has an end.
 //!
 //! To lend the message itself looked cheaper. It lies in a buffer of the kernel's that the next message needs, and in a send slot
-//! that is used again at once.
+//! that is used again at once. Nor does a shard wake whoever sends copies on: that would cost it a lock and a call of the kernel's for
+//! each message.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crossbeam::queue::ArrayQueue;
-use tokio::sync::Notify;
 
 use crate::balance::key::Key;
 use crate::metrics::cells::ShardCells;
@@ -62,7 +62,6 @@ pub struct Share {
 pub struct CopyQueue {
     waiting: ArrayQueue<Box<Copy>>,
     free: ArrayQueue<Box<Copy>>,
-    bell: Notify,
     share: Share,
 }
 
@@ -99,10 +98,10 @@ impl CopyQueue {
             // There is room for each.
             let _ = free.push(Box::new(Copy::empty()));
         }
-        CopyQueue { waiting, free, bell: Notify::new(), share }
+        CopyQueue { waiting, free, share }
     }
 
-    /// The next copy. Give it back.
+    /// The next copy. Give it back. Look for it every few milliseconds: nobody says that there is one.
     pub fn take(&self) -> Option<Box<Copy>> {
         self.waiting.pop()
     }
@@ -110,11 +109,6 @@ impl CopyQueue {
     /// Takes a copy back: its buffer is free for another.
     pub fn give_back(&self, copy: Box<Copy>) {
         let _ = self.free.push(copy);
-    }
-
-    /// Waits until a message was copied since the last call.
-    pub async fn bell(&self) {
-        self.bell.notified().await;
     }
 }
 
@@ -147,8 +141,8 @@ impl Copier {
         self.head.first(HeaderName::CallId).map_or(&[], |field| field.value.of(message))
     }
 
-    /// Copies a message, which `write` writes into an empty buffer with room for it. Allocates nothing and never waits: where no
-    /// buffer is free, the copy is left out, and counted.
+    /// Copies a message, which `write` writes into an empty buffer with room for it. Allocates nothing, locks nothing and wakes
+    /// nobody: where no buffer is free, the copy is left out, and counted.
     pub fn copy(&self, path: Path, at: SystemTime, call_id: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let Some(mut copy) = self.queue.free.pop() else { return self.cells.copy_crowded_out() };
         copy.bytes.clear();
@@ -157,7 +151,6 @@ impl Copier {
         (copy.path, copy.at) = (path, at);
         write(&mut copy.bytes);
         let _ = self.queue.waiting.push(copy);
-        self.queue.bell.notify_one();
     }
 }
 

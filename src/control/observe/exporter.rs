@@ -17,6 +17,7 @@ use crate::observe::withhold;
 use crate::sip::Transport;
 
 use super::link::{Collector, Link};
+use super::look_up::LookUp;
 
 /// How copies are sent on.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub struct Exporter {
     cells: Arc<ExportCells>,
     /// Packets that are sent together.
     packets: Vec<u8>,
+    look_up: LookUp,
     /// Whether the log has said so, where copies do not get through.
     has_complained: bool,
 }
@@ -66,8 +68,17 @@ const SHORT_LIVED: Duration = Duration::from_secs(5);
 /// How often a name is looked up again where no connection ends.
 const RENEW: Duration = Duration::from_secs(60);
 
+/// How often it is looked for copies where none wait. At that, all buffers together last for 200,000 copies a second.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How many times packets are sent before it is looked whether the end has come, or the link is over.
+const SENDS_A_LOOK: usize = 1024;
+
 /// How many bytes of packets are sent together over a stream, at least one packet.
 const BATCH_BYTES: usize = 64 << 10;
+
+/// How many copies that is at most, with those that are too long for a packet.
+const BATCH_COPIES: usize = 256;
 
 /// For how long what is left may still be sent at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -81,7 +92,8 @@ impl fmt::Debug for Exporter {
 impl Exporter {
     /// One that sends on what comes through that queue.
     pub fn new(policy: ExportPolicy, queue: Arc<CopyQueue>, cells: Arc<ExportCells>) -> Self {
-        Exporter { policy, queue, cells, packets: Vec::with_capacity(2 * BATCH_BYTES), has_complained: false }
+        let (packets, look_up) = (Vec::with_capacity(2 * BATCH_BYTES), LookUp::default());
+        Exporter { policy, queue, cells, packets, look_up, has_complained: false }
     }
 
     /// Sends until `stop` is told or dropped, and then what is left.
@@ -89,7 +101,7 @@ impl Exporter {
         let mut rest = FIRST_REST;
         loop {
             let connected = tokio::select! {
-                connected = timeout(CONNECT, Link::open(&self.policy.collector)) => connected,
+                connected = timeout(CONNECT, Link::open(&self.policy.collector, &mut self.look_up)) => connected,
                 _ = &mut stop => break,
             };
             let begun = Instant::now();
@@ -121,12 +133,11 @@ impl Exporter {
 
     /// Sends what comes, for as long as the link holds.
     async fn feed(&mut self, link: &mut Link, stop: &mut oneshot::Receiver<()>) -> io::Result<Over> {
-        let queue = self.queue.clone();
         let renew = Instant::now() + RENEW;
         loop {
-            self.send_waiting(link).await?;
+            let rest = if self.send_waiting(link).await? { Duration::ZERO } else { LOOK };
             tokio::select! {
-                () = queue.bell() => {}
+                () = sleep(rest) => {}
                 _ = &mut *stop => {
                     // Whether it gets through or not is counted.
                     let _ = timeout(FAREWELL, self.send_waiting(link)).await;
@@ -138,42 +149,50 @@ impl Exporter {
         }
     }
 
-    /// Sends all that waits. Over UDP one that is refused holds up none of the others.
-    async fn send_waiting(&mut self, link: &mut Link) -> io::Result<()> {
-        loop {
-            let count = self.pack(link.batch_bytes(BATCH_BYTES));
-            if count == 0 {
-                return Ok(());
-            }
-            let mut sending = Sending { cells: &self.cells, count };
-            let sent =
-                timeout(WRITE, link.send(&self.packets)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            match sent {
-                Ok(()) => sending.has_gone(),
-                Err(error) if link.outlives_errors() => {
-                    drop(sending);
-                    self.complain(&error);
-                }
-                Err(error) => return Err(error),
+    /// Sends what waits; whether more may wait.
+    async fn send_waiting(&mut self, link: &mut Link) -> io::Result<bool> {
+        for _ in 0..SENDS_A_LOOK {
+            let Some(count) = self.pack(link.batch_bytes(BATCH_BYTES)) else { return Ok(false) };
+            if count > 0 {
+                self.send(link, count).await?;
             }
             // Others on this thread have their turn.
             tokio::task::yield_now().await;
         }
+        Ok(true)
     }
 
-    /// Puts packets together up to that many bytes, at least one; how many there are.
-    fn pack(&mut self, batch_bytes: usize) -> u64 {
+    /// Sends the packets that were put together. Over UDP those that are refused hold up none of the others.
+    async fn send(&mut self, link: &mut Link, count: u64) -> io::Result<()> {
+        let mut sending = Sending { cells: &self.cells, count };
+        let sent = timeout(WRITE, link.send(&self.packets)).await;
+        match sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(()) => sending.has_gone(),
+            Err(error) if link.outlives_errors() => {
+                drop(sending);
+                self.complain(&error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Puts packets together up to that many bytes, of one copy at least; how many there are. `None` where no copy waits.
+    fn pack(&mut self, batch_bytes: usize) -> Option<u64> {
         self.packets.clear();
         let mut count = 0;
-        while count == 0 || self.packets.len() < batch_bytes {
-            let Some(mut copy) = self.queue.take() else { break };
+        for taken in 0..BATCH_COPIES {
+            let Some(mut copy) = self.queue.take() else { return (taken > 0).then_some(count) };
             match self.encode(&mut copy) {
                 Ok(()) => count += 1,
                 Err(hep::TooLong) => self.cells.too_long.add(1),
             }
             self.queue.give_back(copy);
+            if self.packets.len() >= batch_bytes {
+                break;
+            }
         }
-        count
+        Some(count)
     }
 
     fn encode(&mut self, copy: &mut Copy) -> Result<(), hep::TooLong> {

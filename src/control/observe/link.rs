@@ -1,11 +1,15 @@
 //! The way to a collector: a socket over UDP, or a connection over TCP.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 use std::{fmt, io};
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
+
+use super::look_up::LookUp;
 
 /// Where a collector is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +35,14 @@ pub(super) enum Link {
     Stream(OwnedReadHalf, OwnedWriteHalf),
 }
 
+/// How long what is sent over a stream may stay without acknowledgement: a collector's machine that is gone says nothing.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+
 impl Link {
     /// Looks the collector up and opens a way to it: to the first of its addresses that works.
-    pub(super) async fn open(collector: &Collector) -> io::Result<Self> {
+    pub(super) async fn open(collector: &Collector, look_up: &mut LookUp) -> io::Result<Self> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-        for address in lookup_host((collector.host.as_str(), collector.port)).await? {
+        for address in look_up.addresses(&collector.host, collector.port).await? {
             match Link::open_to(address, collector.is_stream).await {
                 Ok(link) => return Ok(link),
                 Err(error) => last = error,
@@ -48,6 +55,7 @@ impl Link {
         if is_stream {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
+            SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
             let (read, write) = stream.into_split();
             return Ok(Link::Stream(read, write));
         }

@@ -14,7 +14,7 @@ pub const LOG_PROBLEMS: Metric = metric(
 /// Copies for a collector.
 pub const HEP_COPIES: Metric = metric(
     "viaduct_hep_copies_total",
-    "Copies of messages for the collector (VIADUCT_HEP), by what became of them: sent, which over UDP says only that they left; lost, \
+    "Copies of messages for the collector (VIADUCT_HEP), by what became of them: sent, which says that the kernel took them; lost, \
      because the collector was not to be reached; crowded_out, because 1024 others waited to be sent; too_long for a packet.",
     &["outcome"],
 );
