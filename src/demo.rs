@@ -50,7 +50,8 @@ use crate::control::admin::log::LogFilter;
 use crate::control::admin::{self, Admin};
 use crate::control::signal::Terminations;
 use crate::io::Choice;
-use crate::run::{Desk, RunError, Viaduct, discovery, reload};
+use crate::run::process::Viaduct;
+use crate::run::{Desk, RunError, discovery, reload};
 
 use backend::Backend;
 use caller::Caller;

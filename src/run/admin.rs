@@ -13,8 +13,9 @@ use crate::control::admin::problem::Problem;
 use crate::control::admin::rates::Rates;
 use crate::control::reload::Reload;
 
+use super::process::Viaduct;
 use super::upgrade::inheritance::Inheritance;
-use super::{Desk, RunError, Viaduct, admission};
+use super::{Desk, RunError, admission};
 
 /// The listener's socket, as it goes over from another process or anew.
 pub(super) async fn bind(settings: &Settings, inherited: &mut Inheritance) -> Result<TcpListener, RunError> {

@@ -14,7 +14,7 @@ use crate::control::steward::PoolHandle;
 use crate::metrics::cells::ShardCells;
 use crate::shard::thread::Running;
 
-use super::Viaduct;
+use super::process::Viaduct;
 
 /// How often it is looked whether anything goes on.
 const LOOK: Duration = Duration::from_millis(50);

@@ -12,7 +12,8 @@ use viaduct::config::error::parse;
 use viaduct::io::Choice;
 use viaduct::metrics::connections::{Direction, Ended};
 use viaduct::proxy::inbound::Side;
-use viaduct::run::{Viaduct, discovery};
+use viaduct::run::discovery;
+use viaduct::run::process::Viaduct;
 use viaduct::sip::Transport;
 
 use crate::harness::on_each_engine;
