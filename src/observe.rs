@@ -21,11 +21,11 @@ use std::sync::Arc;
 use copy::CopyQueue;
 use problem::ProblemQueue;
 
-/// What shards tell, and to whom: nothing, unless it is set.
+/// What shards tell, and to whom: nothing, unless it is set. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Observation {
     /// Problems, for the log.
-    pub problems: Option<Arc<ProblemQueue>>,
+    pub problems: Arc<ProblemQueue>,
     /// Copies of messages, for a collector.
-    pub copies: Option<Arc<CopyQueue>>,
+    pub copies: Arc<CopyQueue>,
 }

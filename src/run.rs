@@ -105,9 +105,6 @@ impl From<ConfigError> for RunError {
 /// How long an answer of the admin listener may still take when the process ends.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
-/// For how long the collector may still take copies then.
-const EXPORT_GRACE: Duration = Duration::from_secs(1);
-
 /// Runs until the operator ends it, another process takes over, or a shard fails.
 pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), RunError> {
     let (predecessor, mut inherited) = upgrade::find(&reading.line.settings)?.unzip();
@@ -129,9 +126,7 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         inherited.must_not_miss(&begun.discovery.missing())?;
         let mut viaduct = Viaduct::start_with(settings, begun.listing, begun.cells, inherited)?;
         viaduct.admin.ready.store(begun.handle.is_ready(), Ordering::Release);
-        let (stop_export, export_stopped) = oneshot::channel();
-        let exporting = viaduct.exporter(export).map(|exporter| tokio::spawn(exporter.run(export_stopped)));
-        let telling = viaduct.problem_log().map(|log| tokio::spawn(log.run()));
+        let (takers, wishes) = viaduct.told.begin(export);
         let resolving = tokio::spawn(viaduct.resolver(servers.clone()).run());
         let (steward, pool) = viaduct.steward();
         let steering = tokio::spawn(steward.run());
@@ -150,7 +145,7 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         let readying = tokio::spawn(ready(begun.handle.clone(), viaduct.admin.clone()));
         let lookout = Lookout::begin(settings, viaduct.means(desk.pool.clone()));
         let (in_force, now_in_force) = watch::channel(settings.clone());
-        let parts = viaduct.parts(desk.clone(), begun.handle, lookout, in_force);
+        let parts = viaduct.parts(desk.clone(), begun.handle, lookout, wishes, in_force);
         let reloading = tokio::spawn(Reloader::new(source, reading, (entries, files), parts).run(hangups, asked));
         let outcome = viaduct.wait(&mut terminations).await;
         readying.abort();
@@ -174,13 +169,7 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         }
         viaduct.stop();
         // Not before: what the last messages met with is told too.
-        if let Some(telling) = telling {
-            telling.abort();
-        }
-        drop(stop_export);
-        if let Some(exporting) = exporting {
-            let _ = timeout(EXPORT_GRACE, exporting).await;
-        }
+        takers.end().await;
         // A client of the admin listener that never ends its request must not keep the process.
         let _ = timeout(ADMIN_GRACE, admin).await;
         outcome.map(drop)

@@ -100,8 +100,8 @@ impl Shard {
         let limits = Limits::new(&policy, networks, connections_max);
         let (names, asker) = (exchange.reader(), Asker::new(exchange));
         let delivery = Delivery::new(&snapshot, (policy, limits), post, number, cells.clone());
-        let reporter = observation.problems.map(|queue| Box::new(Reporter::new(queue, cells.clone())));
-        let copier = observation.copies.map(|queue| Box::new(Copier::new(queue, cells.clone())));
+        let reporter = Box::new(Reporter::new(observation.problems, cells.clone()));
+        let copier = Box::new(Copier::new(observation.copies, cells.clone()));
         Shard { engine, worker: Worker::new(snapshot, names, asker, cells, delivery, (reporter, copier)) }
     }
 

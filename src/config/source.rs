@@ -96,6 +96,7 @@ impl Settings {
             &self.env_file,
             &self.admin.admin_token_file,
             &self.discovery.backends_file,
+            &self.hep.hep_key_file,
             &self.secret_file,
             &self.secrets_accepted_file,
             &self.table_secret_file,

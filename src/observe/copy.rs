@@ -1,12 +1,13 @@
-//! Copies of messages on their way from a shard to whoever sends them on: in buffers that were made at the start, through a queue
-//! that has an end.
+//! Copies of messages on their way from a shard to whoever sends them on: in buffers that were made before, through a queue that has an
+//! end.
 //!
 //! To lend the message itself looked cheaper. It lies in a buffer of the kernel's that the next message needs, and in a send slot
 //! that is used again at once. Nor does a shard wake whoever sends copies on: that would cost it a lock and a call of the kernel's for
 //! each message.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
 use crossbeam::queue::ArrayQueue;
@@ -51,10 +52,10 @@ pub struct Path {
 }
 
 /// Which part of all calls is copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// The largest hash of a Call-ID that is in it.
-    last: u64,
+    /// How many of all hashes that a Call-ID may have are in it, from the first on; the largest number is all of them.
+    hashes: u64,
 }
 
 /// What the shards and whoever sends copies on share.
@@ -62,7 +63,9 @@ pub struct Share {
 pub struct CopyQueue {
     waiting: ArrayQueue<Box<Copy>>,
     free: ArrayQueue<Box<Copy>>,
-    share: Share,
+    /// See [`Share`].
+    share_hashes: AtomicU64,
+    has_buffers: Once,
 }
 
 /// A shard's way to copy messages.
@@ -74,31 +77,55 @@ pub struct Copier {
 }
 
 impl Share {
-    /// That part, from 0 to 1; `None` where it is nothing.
-    pub fn new(part: f64) -> Option<Self> {
-        // The cast keeps to the largest number there is.
-        let count = (part * 2f64.powi(64)) as u64;
-        match part < 1.0 {
-            true => count.checked_sub(1).map(|last| Share { last }),
-            false => Some(Share { last: u64::MAX }),
-        }
+    /// Nothing.
+    pub const NONE: Share = Share { hashes: 0 };
+
+    /// That part, from 0 to 1.
+    pub fn new(part: f64) -> Self {
+        // The cast keeps to the numbers that there are.
+        Share { hashes: (part * 2f64.powi(64)) as u64 }
     }
 
     /// Whether a call is in it. The same on every member of a fleet, and nobody who does not have the key can choose it.
     pub fn has(self, key: &Key, call_id: &[u8]) -> bool {
-        key.hash(call_id) <= self.last
+        match self.hashes {
+            0 => false,
+            u64::MAX => true,
+            hashes => key.hash(call_id) < hashes,
+        }
+    }
+}
+
+impl Default for CopyQueue {
+    /// An empty queue for no calls.
+    fn default() -> Self {
+        CopyQueue {
+            waiting: ArrayQueue::new(COPIES_MAX),
+            free: ArrayQueue::new(COPIES_MAX),
+            share_hashes: AtomicU64::new(Share::NONE.hashes),
+            has_buffers: Once::new(),
+        }
     }
 }
 
 impl CopyQueue {
-    /// An empty queue for that share of all calls, with all its buffers.
-    pub fn new(share: Share) -> Self {
-        let (waiting, free) = (ArrayQueue::new(COPIES_MAX), ArrayQueue::new(COPIES_MAX));
+    /// Has that share of all calls copied from here on. All buffers are made the first time that it is any.
+    pub fn set_share(&self, share: Share) {
+        if share != Share::NONE {
+            self.has_buffers.call_once(|| self.make_buffers());
+        }
+        self.share_hashes.store(share.hashes, Ordering::Relaxed);
+    }
+
+    fn make_buffers(&self) {
         for _ in 0..COPIES_MAX {
             // There is room for each.
-            let _ = free.push(Box::new(Copy::empty()));
+            let _ = self.free.push(Box::new(Copy::empty()));
         }
-        CopyQueue { waiting, free, share }
+    }
+
+    fn share(&self) -> Share {
+        Share { hashes: self.share_hashes.load(Ordering::Relaxed) }
     }
 
     /// The next copy. Give it back. Look for it every few milliseconds: nobody says that there is one.
@@ -130,9 +157,14 @@ impl Copier {
         Copier { queue, cells, head: Head::default() }
     }
 
+    /// Whether any messages are copied.
+    pub fn is_on(&self) -> bool {
+        self.queue.share() != Share::NONE
+    }
+
     /// Whether the messages of that call are copied.
     pub fn takes(&self, key: &Key, call_id: &[u8]) -> bool {
-        self.queue.share.has(key, call_id)
+        self.queue.share().has(key, call_id)
     }
 
     /// The Call-ID of a message that nobody has read.
@@ -169,10 +201,10 @@ mod tests {
         let key = Key::new([7; 16]);
         let calls: Vec<String> = (0..20_000).map(|number| format!("{number}@a.example")).collect();
         let part = |share: f64| {
-            let share = Share::new(share).unwrap();
+            let share = Share::new(share);
             calls.iter().filter(|call| share.has(&key, call.as_bytes())).collect::<Vec<_>>()
         };
-        assert_eq!(Share::new(0.0), None);
+        assert_eq!((Share::new(0.0), part(0.0).len()), (Share::NONE, 0));
         assert_eq!(part(1.0).len(), calls.len());
         let (quarter, half) = (part(0.25), part(0.5));
         assert!((4_700..5_300).contains(&quarter.len()) && (9_600..10_400).contains(&half.len()));
@@ -182,7 +214,8 @@ mod tests {
     #[test]
     fn without_a_free_buffer_a_copy_is_left_out_and_counted_and_a_buffer_given_back_serves_again() {
         let cells = Arc::new(ShardCells::new(EngineKind::Poll, false, 0));
-        let queue = Arc::new(CopyQueue::new(Share::new(1.0).unwrap()));
+        let queue = Arc::new(CopyQueue::default());
+        queue.set_share(Share::new(1.0));
         let copier = Copier::new(queue.clone(), cells.clone());
         let copy = |text: &[u8]| {
             copier.copy(path(), SystemTime::now(), &[b'x'; 5000], |bytes| bytes.extend_from_slice(text));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
@@ -63,7 +64,7 @@ pub struct Read {
 pub struct ProblemQueue {
     records: ArrayQueue<Record>,
     bell: Notify,
-    rate: Rate,
+    times_per_second: AtomicU32,
 }
 
 /// A shard's way to tell of problems.
@@ -77,15 +78,23 @@ pub struct Reporter {
     answer: Box<[u8]>,
 }
 
+impl Default for ProblemQueue {
+    /// An empty one, of which nothing is told.
+    fn default() -> Self {
+        ProblemQueue { records: ArrayQueue::new(WAITING_MAX), bell: Notify::new(), times_per_second: AtomicU32::new(0) }
+    }
+}
+
 impl ProblemQueue {
-    /// An empty one. At that rate each shard may tell of each kind of problem, and all shards together be heard.
-    pub fn new(rate: Rate) -> Self {
-        ProblemQueue { records: ArrayQueue::new(WAITING_MAX), bell: Notify::new(), rate }
+    /// Has each kind of problem told so many times a second from here on: by each shard, and to whoever writes the log by all of
+    /// them together.
+    pub fn set_rate(&self, times_per_second: u32) {
+        self.times_per_second.store(times_per_second, Ordering::Relaxed);
     }
 
-    /// How often each kind of problem is written.
-    pub fn rate(&self) -> Rate {
-        self.rate
+    /// How often each kind of problem is written; `None` where none is.
+    pub fn rate(&self) -> Option<Rate> {
+        Rate::per_second(self.times_per_second.load(Ordering::Relaxed))
     }
 
     /// The next problem that was told.
@@ -106,9 +115,10 @@ impl Reporter {
         Reporter { queue, cells, buckets, head: Head::default(), answer: vec![0; ANSWER_BYTES_MAX].into() }
     }
 
-    /// Whether a problem of this kind may be told now, as is then done; counts it as left out where not.
+    /// Whether a problem of this kind may be told now, as is then done; counts it as left out where not, if any are told.
     pub fn admits(&mut self, problem: Problem, now_us: u64) -> bool {
-        let is_admitted = self.buckets[problem.index()].take(self.queue.rate, now_us);
+        let Some(rate) = self.queue.rate() else { return false };
+        let is_admitted = self.buckets[problem.index()].take(rate, now_us);
         if !is_admitted {
             self.cells.problem_suppressed(problem);
         }
@@ -159,7 +169,8 @@ mod tests {
 
     fn reporter() -> (Reporter, Arc<ShardCells>) {
         let cells = Arc::new(ShardCells::new(EngineKind::Poll, false, 0));
-        let queue = Arc::new(ProblemQueue::new(Rate::per_second(1).unwrap()));
+        let queue = Arc::new(ProblemQueue::default());
+        queue.set_rate(1);
         (Reporter::new(queue, cells.clone()), cells)
     }
 

@@ -1,34 +1,104 @@
-//! What shards tell of single messages, and who takes it: as the settings have it.
+//! What shards tell of single messages, and who takes it: as the settings have it, also when they are read again.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::config::error::ConfigError;
 use crate::config::hep::HepCollector;
 use crate::config::{Settings, Switch};
-use crate::control::observe::exporter::{ExportPolicy, Exporter};
+use crate::control::observe::exporter::{ExportPolicy, Orders, export};
 use crate::control::observe::link::Collector;
 use crate::control::observe::problems::ProblemLog;
+use crate::metrics::cells::ShardCells;
 use crate::metrics::collector::observe::ObservationCells;
 use crate::observe::Observation;
-use crate::observe::copy::{CopyQueue, Share};
-use crate::observe::problem::ProblemQueue;
-use crate::observe::rate::Rate;
+use crate::observe::copy::Share;
 use crate::sip::Transport;
 
-/// What the shards are to tell.
-pub fn wanted(settings: &Settings) -> Observation {
-    let rate = Rate::per_second(settings.observe.log_problems_per_second);
-    let share = settings.hep.hep.as_ref().and_then(|_| Share::new(settings.hep.hep_sample));
-    Observation {
-        problems: rate.map(|rate| Arc::new(ProblemQueue::new(rate))),
-        copies: share.map(|share| Arc::new(CopyQueue::new(share))),
+/// What shards tell, and what is counted of it.
+#[derive(Debug)]
+pub struct Told {
+    /// For the shards.
+    pub observation: Observation,
+    /// For the metrics page.
+    pub cells: ObservationCells,
+}
+
+/// Who takes what shards tell, each on a task of his own. End them when the shards have ended.
+#[derive(Debug)]
+pub struct Takers {
+    telling: JoinHandle<()>,
+    exporting: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+/// By what other settings are put in force.
+#[derive(Debug)]
+pub struct Wishes {
+    observation: Observation,
+    policies: watch::Sender<Option<ExportPolicy>>,
+}
+
+/// For how long the collector may still take copies when the process ends.
+const EXPORT_GRACE: Duration = Duration::from_secs(1);
+
+impl Told {
+    /// What these shards tell through that.
+    pub fn new(observation: Observation, shards: Vec<Arc<ShardCells>>) -> Self {
+        Told { observation, cells: ObservationCells { shards, ..ObservationCells::default() } }
+    }
+
+    /// Has it taken, copies by that policy.
+    pub fn begin(&self, policy: Option<ExportPolicy>) -> (Takers, Wishes) {
+        let Told { observation, cells: ObservationCells { shards, log, export: exported } } = self;
+        let (policies, changes) = watch::channel(policy);
+        let (stop, stopped) = oneshot::channel();
+        let orders = Orders { policies: changes, stop: stopped };
+        let telling = ProblemLog::new(observation.problems.clone(), shards.clone(), log.clone());
+        let takers = Takers {
+            telling: tokio::spawn(telling.run()),
+            exporting: tokio::spawn(export(observation.copies.clone(), exported.clone(), orders)),
+            stop,
+        };
+        (takers, Wishes { observation: observation.clone(), policies })
     }
 }
 
-/// Who writes problems to the log, if anybody is to.
-pub fn problem_log(observation: &Observation, cells: &ObservationCells) -> Option<ProblemLog> {
-    let queue = observation.problems.clone()?;
-    Some(ProblemLog::new(queue, cells.shards.clone(), cells.log.clone()))
+impl Takers {
+    /// Ends them: what the last messages met with is told first.
+    pub async fn end(self) {
+        self.telling.abort();
+        drop(self.stop);
+        let _ = timeout(EXPORT_GRACE, self.exporting).await;
+    }
+}
+
+impl Wishes {
+    /// Whether copies are sent on by that policy.
+    pub fn has(&self, policy: &Option<ExportPolicy>) -> bool {
+        *self.policies.borrow() == *policy
+    }
+
+    /// Has other settings in force, with the policy that they lead to.
+    pub fn follow(&self, settings: &Settings, policy: Option<ExportPolicy>) {
+        want(&self.observation, settings);
+        self.policies.send_if_modified(|in_force| {
+            let is_other = *in_force != policy;
+            *in_force = policy;
+            is_other
+        });
+    }
+}
+
+/// Has the shards tell what these settings want.
+pub fn want(observation: &Observation, settings: &Settings) {
+    observation.problems.set_rate(settings.observe.log_problems_per_second);
+    let share = if settings.hep.hep.is_some() { Share::new(settings.hep.hep_sample) } else { Share::NONE };
+    observation.copies.set_share(share);
 }
 
 /// How copies are sent on, where they are to be.
@@ -42,9 +112,4 @@ pub fn export_policy(settings: &Settings) -> Result<Option<ExportPolicy>, Config
         key: hep.key()?,
         has_bodies: hep.hep_bodies == Switch::On,
     }))
-}
-
-/// Who sends copies on, if anybody is to.
-pub fn exporter(policy: ExportPolicy, observation: &Observation, cells: &ObservationCells) -> Option<Exporter> {
-    Some(Exporter::new(policy, observation.copies.clone()?, cells.export.clone()))
 }

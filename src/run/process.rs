@@ -18,8 +18,6 @@ use crate::control::certificates::Watch;
 use crate::control::discovery::ledger::Listing;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::drain::{Cause, DrainHandle};
-use crate::control::observe::exporter::{ExportPolicy, Exporter};
-use crate::control::observe::problems::ProblemLog;
 use crate::control::pool::LivingPool;
 use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
@@ -31,7 +29,6 @@ use crate::metrics::admin::AdminCells;
 use crate::metrics::cells::ShardCells;
 use crate::metrics::certificates::Certificates;
 use crate::metrics::collector::Metrics;
-use crate::metrics::collector::observe::ObservationCells;
 use crate::metrics::discovery::{DiscoveryCells, DiscoveryPage};
 use crate::metrics::names::NameCells;
 use crate::metrics::pool::PoolCells;
@@ -47,6 +44,7 @@ use crate::shard::policy::SharedPolicy;
 use crate::shard::thread::{self as shard_thread, Running, StartError};
 
 use super::lookout::{Lookout, Means};
+use super::observation::{Told, Wishes};
 use super::plan::Plan;
 use super::secrets::Secrets;
 use super::upgrade::inheritance::Inheritance;
@@ -76,7 +74,7 @@ pub struct Viaduct {
     pub(super) pool: Arc<PoolCells>,
     pub(super) admin_cells: Arc<AdminCells>,
     pub(super) started: (Instant, SystemTime),
-    pub(super) observation: (Observation, ObservationCells),
+    pub(super) told: Told,
     pub(super) post: PostOffice,
     /// Further descriptors of the sockets, for a process that takes over, until they are offered.
     pub(super) to_hand_over: Vec<(SocketLabel, OwnedFd)>,
@@ -114,7 +112,8 @@ impl Viaduct {
         let cores = cores(settings, sockets.len());
         let (post, doorbells) =
             post_office(sockets.len()).map_err(|error| RunError::Shard(StartError::Thread(error)))?;
-        let observation = observation::wanted(settings);
+        let observation = Observation::default();
+        observation::want(&observation, settings);
         let networks = Networks::new(plan::per_network(settings), settings.layers.handshakes_max);
         let (ending, ended) = mpsc::unbounded_channel();
         let mut shards = Vec::new();
@@ -142,7 +141,7 @@ impl Viaduct {
         report::warn_of_own_addresses(settings);
         report::report(&shards, &snapshot, &digest);
         let cells: Vec<_> = shards.iter().map(|shard| shard.cells.clone()).collect();
-        let observed = ObservationCells { shards: cells.clone(), ..ObservationCells::default() };
+        let told = Told::new(observation, cells.clone());
         let (names, pool) = (Arc::new(NameCells::default()), Arc::new(PoolCells::default()));
         let (admin_cells, reloads) = (Arc::new(AdminCells::default()), Arc::new(ReloadCells::new(&digest)));
         let metrics = Metrics::new(
@@ -154,10 +153,11 @@ impl Viaduct {
             publication.clone(),
         );
         let metrics = metrics
-            .map(|metrics| metrics.with(DiscoveryPage(found)).with(ReloadPage(reloads.clone())).with(observed.clone()))
+            .map(|metrics| {
+                metrics.with(DiscoveryPage(found)).with(ReloadPage(reloads.clone())).with(told.cells.clone())
+            })
             .map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(false) });
-        let observation = (observation, observed);
         let started = (Instant::now(), SystemTime::now());
         Ok(Viaduct {
             admin,
@@ -174,7 +174,7 @@ impl Viaduct {
             living,
             pool,
             admin_cells,
-            observation,
+            told,
             started,
             post,
             to_hand_over,
@@ -192,16 +192,6 @@ impl Viaduct {
     pub fn resolver(&self, servers: Servers) -> Resolver {
         let families = Families::of(self.snapshot.listeners());
         Resolver::new(self.exchange.clone(), self.names.clone(), servers, families)
-    }
-
-    /// Who sends copies of messages on, if anybody is to.
-    pub fn exporter(&self, policy: Option<ExportPolicy>) -> Option<Exporter> {
-        observation::exporter(policy?, &self.observation.0, &self.observation.1)
-    }
-
-    /// Who writes to the log what problems messages and connections meet with, if anybody is to.
-    pub fn problem_log(&self) -> Option<ProblemLog> {
-        observation::problem_log(&self.observation.0, &self.observation.1)
     }
 
     /// Who steers the pool, and by what it is changed. Have one alone, and have it run; without, the pool stays as it is set.
@@ -222,12 +212,14 @@ impl Viaduct {
         desk: Desk,
         discovery: DiscoveryHandle,
         lookout: Lookout,
+        wishes: Wishes,
         in_force: watch::Sender<Settings>,
     ) -> reload::Parts {
         reload::Parts {
             desk,
             discovery,
             lookout,
+            wishes,
             in_force,
             certificates: Watch::new(self.tls_files.clone(), self.certificates.clone()),
             tls: self.certificates.context.clone(),

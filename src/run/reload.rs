@@ -20,6 +20,7 @@ use crate::control::certificates::Watch;
 use crate::control::discovery::entry::Entry;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::file_watch::FileWatch;
+use crate::control::observe::exporter::ExportPolicy;
 use crate::control::reload::{Asked, Refused, Report};
 use crate::control::resolve::servers::Servers;
 use crate::control::steward::Rules;
@@ -33,6 +34,7 @@ use crate::sip::Transport;
 
 use super::Desk;
 use super::lookout::Lookout;
+use super::observation::{self, Wishes};
 use super::secrets::Secrets;
 use super::{certificates, digest, discovery, plan};
 
@@ -44,15 +46,9 @@ pub const NEEDS_RESTART: &[&str] = &[
     "VIADUCT_CONNECTIONS_PER_NETWORK",
     "VIADUCT_ENV_FILE",
     "VIADUCT_HANDSHAKES_MAX",
-    "VIADUCT_HEP",
-    "VIADUCT_HEP_AGENT_ID",
-    "VIADUCT_HEP_BODIES",
-    "VIADUCT_HEP_KEY_FILE",
-    "VIADUCT_HEP_SAMPLE",
     "VIADUCT_IO",
     "VIADUCT_LISTEN",
     "VIADUCT_LOG_FORMAT",
-    "VIADUCT_LOG_PROBLEMS_PER_SECOND",
     "VIADUCT_PIN_CORES",
     "VIADUCT_QUEUE_BYTES",
     "VIADUCT_RECEIVE_BUFFERS",
@@ -76,6 +72,8 @@ pub struct Parts {
     pub discovery: DiscoveryHandle,
     /// Who looks after the backends.
     pub lookout: Lookout,
+    /// What is told of single messages.
+    pub wishes: Wishes,
     /// Certificates, and the files that they were read from.
     pub certificates: Watch,
     /// The certificates that connections begin with.
@@ -114,6 +112,7 @@ struct Read {
     guard: Guard,
     entries: Vec<Entry>,
     latency: Option<Instance>,
+    export: Option<ExportPolicy>,
     digest: String,
     /// Where they are to be put in force.
     certificates: Option<(TlsContext, ContextFiles)>,
@@ -197,15 +196,16 @@ impl Reloader {
             false => None,
         };
         let servers = (settings.resolvers != self.settings.resolvers).then(|| discovery::servers(&settings));
-        let guard = guard(&settings)?;
-        Ok(Read { settings, variables, secrets, keys, guard, entries, latency, digest, certificates, servers })
+        let (guard, export) = (guard(&settings)?, observation::export_policy(&settings)?);
+        Ok(Read { settings, variables, secrets, keys, guard, entries, latency, export, digest, certificates, servers })
     }
 
     /// First the backends, since a list of which nothing is found is refused; all that follows cannot fail.
     async fn put_in_force(&mut self, read: Read) -> Result<Report, ConfigError> {
         self.set_backends(&read).await?;
         let changed = self.changed(&read);
-        let Read { settings, variables, secrets, keys, guard, entries, latency, digest, certificates, .. } = read;
+        let Read { settings, variables, secrets, keys, guard, entries, latency, export, digest, certificates, .. } =
+            read;
         let (policy, before) = (settings.policy(), &self.settings);
         let is_kept_otherwise = settings.streams != before.streams || settings.layers != before.layers;
         if is_kept_otherwise {
@@ -222,6 +222,7 @@ impl Reloader {
             let _ = self.parts.desk.pool.change(move |pool, _| pool.set_policy(policy)).await;
         }
         self.parts.lookout.follow(before, &settings).await;
+        self.parts.wishes.follow(&settings, export);
         self.parts.desk.guard.follow(&guard);
         if settings.log != before.log {
             // It was checked when it was read.
@@ -267,8 +268,10 @@ impl Reloader {
         let has_file = settings.discovery.backends_file.is_some();
         let other_backends = *entries != self.entries && has_file && !is_told(discovery::SOURCE);
         let other_secrets = *secrets != self.secrets && !is_told("SECRET");
+        let other_key = !self.parts.wishes.has(&read.export) && !is_told("HEP");
         let other_token = !guard.is_like(&self.parts.desk.guard) && !is_told("TOKEN");
         changed.extend(other_backends.then(|| "VIADUCT_BACKENDS_FILE".to_owned()));
+        changed.extend(other_key.then(|| "VIADUCT_HEP_KEY_FILE".to_owned()));
         changed.extend(other_token.then(|| "VIADUCT_ADMIN_TOKEN_FILE".to_owned()));
         changed.extend(other_secrets.then(|| "the files of secrets".to_owned()));
         changed.sort();
@@ -331,9 +334,15 @@ mod tests {
         "VIADUCT_GRACE_S",
         "VIADUCT_HANDSHAKE_TIMEOUT_MS",
         "VIADUCT_HASH",
+        "VIADUCT_HEP",
+        "VIADUCT_HEP_AGENT_ID",
+        "VIADUCT_HEP_BODIES",
+        "VIADUCT_HEP_KEY_FILE",
+        "VIADUCT_HEP_SAMPLE",
         "VIADUCT_KEPT_ALIVE_IDLE_S",
         "VIADUCT_LATENCY",
         "VIADUCT_LOG",
+        "VIADUCT_LOG_PROBLEMS_PER_SECOND",
         "VIADUCT_LOST_PIN",
         "VIADUCT_MESSAGE_TIMEOUT_S",
         "VIADUCT_OUTLIER",

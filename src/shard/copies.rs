@@ -33,7 +33,7 @@ impl Worker {
         if decision.kind == MessageKind::Unread || went == Went::Settled {
             return;
         }
-        let Some(copier) = &self.copier else { return };
+        let copier = &self.copier;
         let call_id = self.scratch.call_id(inbound.bytes);
         if !copier.takes(&self.snapshot.keys().sample, call_id) {
             return;
@@ -55,21 +55,22 @@ impl Worker {
     /// Copies what the draft holds of `message` as it goes, where its call is one of those.
     #[cold]
     pub(super) fn copy_own(&mut self, hop: NextHop, message: &[u8]) {
-        let Some(copier) = &mut self.copier else { return };
-        let call_id = copier.call_id(message);
-        if copier.takes(&self.snapshot.keys().sample, call_id) {
+        if !self.copier.is_on() {
+            return;
+        }
+        let call_id = self.copier.call_id(message);
+        if self.copier.takes(&self.snapshot.keys().sample, call_id) {
             self.copy_draft(hop, SystemTime::now(), call_id, message);
         }
     }
 
     fn copy_draft(&self, hop: NextHop, at: SystemTime, call_id: &[u8], message: &[u8]) {
-        let Some(copier) = &self.copier else { return };
         let path = Path {
             source: self.address_at(hop.listener, hop.from),
             destination: hop.to,
             transport: self.delivery.transport(hop.listener),
         };
-        copier.copy(path, at, call_id, |buffer| {
+        self.copier.copy(path, at, call_id, |buffer| {
             Content::Draft(&self.scratch.draft, message).write_to(buffer);
         });
     }

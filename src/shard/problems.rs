@@ -82,11 +82,8 @@ impl Worker {
     }
 
     fn report_with(&mut self, problem: Problem, about: About<'_>, has_answer: bool) {
-        if self.reporter.is_none() {
-            return;
-        }
         let now_us = self.now_us();
-        let Some(reporter) = &mut self.reporter else { return };
+        let reporter = &mut self.reporter;
         if !reporter.admits(problem, now_us) {
             return;
         }

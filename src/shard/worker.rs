@@ -57,9 +57,9 @@ pub(super) struct Worker {
     said: Said,
     wire: BytesMut,
     /// Tells of problems, where that is set.
-    pub(super) reporter: Option<Box<Reporter>>,
+    pub(super) reporter: Box<Reporter>,
     /// Copies messages, where that is set.
-    pub(super) copier: Option<Box<Copier>>,
+    pub(super) copier: Box<Copier>,
     /// Spreads calls over the connections to one backend. It chooses nothing that another process would have to know.
     lanes: ahash::RandomState,
     /// The message at hand was handed over by another process.
@@ -84,7 +84,7 @@ impl Worker {
         asker: Asker,
         cells: Arc<ShardCells>,
         delivery: Delivery,
-        (reporter, copier): (Option<Box<Reporter>>, Option<Box<Copier>>),
+        (reporter, copier): (Box<Reporter>, Box<Copier>),
     ) -> Self {
         Worker {
             snapshot,

@@ -4,4 +4,5 @@ mod collector;
 mod hep;
 mod kamailio;
 mod log;
+mod reload;
 mod viaduct;

@@ -12,6 +12,9 @@ use serde_json::Value;
 /// How long anything may take that the program is to do at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const READ_AGAIN: &str = "settings were read again";
+const NOTHING_CHANGED: &str = "settings were read again: nothing has changed";
+
 pub struct Viaduct {
     child: Child,
     pub sip: SocketAddr,
@@ -114,10 +117,27 @@ impl Viaduct {
         rows.map(|row| row.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
     }
 
+    /// Has it read its settings again; what has changed by that.
+    pub fn reload(&self) -> String {
+        let told = || [self.told(READ_AGAIN), self.told(NOTHING_CHANGED)].concat();
+        let before = told().len();
+        self.hang_up();
+        self.until("settings are read again", || told().len() > before);
+        self.told(READ_AGAIN).last().map_or_else(String::new, |fields| fields["changed"].as_str().unwrap().to_owned())
+    }
+
+    /// Has it read its settings again, whatever comes of that.
+    pub fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Ends it in good order; gives its whole log.
     pub fn end(mut self) -> Vec<String> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         assert!(self.child.wait().unwrap().success());
         self.reader.take().unwrap().join().unwrap();
         self.lines()

@@ -13,7 +13,6 @@ use viaduct::metrics::cells::{Dropped, ShardCells};
 use viaduct::observe::Observation;
 use viaduct::observe::copy::{CopyQueue, Share};
 use viaduct::observe::problem::ProblemQueue;
-use viaduct::observe::rate::Rate;
 use viaduct::proxy::inbound::Side;
 use viaduct::proxy::keys::Keys;
 use viaduct::proxy::latency::Instance;
@@ -70,8 +69,9 @@ impl Bench {
         let snapshot = snapshot.with_latency(Instance(7));
         let publication = Publication::from(snapshot);
         let exchange = Arc::new(Exchange::default());
-        let problems = Arc::new(ProblemQueue::new(Rate::per_second(1000).unwrap()));
-        let copies = Arc::new(CopyQueue::new(Share::new(1.0).unwrap()));
+        let (problems, copies) = (Arc::new(ProblemQueue::default()), Arc::new(CopyQueue::default()));
+        problems.set_rate(1000);
+        copies.set_share(Share::new(1.0));
         let doorbell = Doorbell::new().unwrap();
         let sockets = Sockets { datagrams: vec![socket], ..Sockets::default() };
         let opened = Engine::open(choice, sockets, options, &doorbell).unwrap();
@@ -83,7 +83,7 @@ impl Bench {
             policy: SharedPolicy::default(),
             networks: Networks::default(),
             post: PostOffice::new(7, vec![doorbell]),
-            observation: Observation { problems: Some(problems.clone()), copies: Some(copies.clone()) },
+            observation: Observation { problems: problems.clone(), copies: copies.clone() },
             number: 0,
         };
         let shard = Shard::new(opened.engine, parts);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::hep::{self, Packet, Protocol};
@@ -20,7 +20,7 @@ use super::link::{Collector, Link};
 use super::look_up::LookUp;
 
 /// How copies are sent on.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ExportPolicy {
     /// Where to.
     pub collector: Collector,
@@ -32,8 +32,8 @@ pub struct ExportPolicy {
     pub has_bodies: bool,
 }
 
-/// Who sends copies on.
-pub struct Exporter {
+/// Who sends copies on, by one policy.
+struct Exporter {
     policy: ExportPolicy,
     queue: Arc<CopyQueue>,
     cells: Arc<ExportCells>,
@@ -44,10 +44,21 @@ pub struct Exporter {
     has_complained: bool,
 }
 
+/// What an exporter is told.
+pub struct Orders {
+    /// How copies are sent on, `None` where they are not. It stays as it is once the sender is gone.
+    pub policies: watch::Receiver<Option<ExportPolicy>>,
+    /// Told or dropped when the end has come.
+    pub stop: oneshot::Receiver<()>,
+}
+
 /// Why a link is no more fed.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Over {
     /// The end has come.
     Stopped,
+    /// The policy has changed.
+    Changed,
     /// It is time to look the collector's name up again.
     Renewed,
 }
@@ -83,65 +94,96 @@ const BATCH_COPIES: usize = 256;
 /// For how long what is left may still be sent at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-impl fmt::Debug for Exporter {
+impl fmt::Debug for ExportPolicy {
+    /// All but the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exporter").field("collector", &self.policy.collector).finish_non_exhaustive()
+        f.debug_struct("ExportPolicy").field("collector", &self.collector).finish_non_exhaustive()
+    }
+}
+
+/// Sends copies on as it is told, until the end has come. Those that nobody takes any more are lost, which is counted.
+pub async fn export(queue: Arc<CopyQueue>, cells: Arc<ExportCells>, mut orders: Orders) {
+    loop {
+        let policy = orders.policies.borrow_and_update().clone();
+        let order = match policy {
+            Some(policy) => Exporter::new(policy, queue.clone(), cells.clone()).run(&mut orders).await,
+            None => {
+                lose(&queue, &cells);
+                orders.next().await
+            }
+        };
+        if order == Over::Stopped {
+            return lose(&queue, &cells);
+        }
+    }
+}
+
+/// Gives up what waits.
+fn lose(queue: &CopyQueue, cells: &ExportCells) {
+    while let Some(copy) = queue.take() {
+        queue.give_back(copy);
+        cells.lost.add(1);
+    }
+}
+
+impl Orders {
+    async fn next(&mut self) -> Over {
+        tokio::select! {
+            _ = &mut self.stop => Over::Stopped,
+            Ok(()) = self.policies.changed() => Over::Changed,
+        }
     }
 }
 
 impl Exporter {
     /// One that sends on what comes through that queue.
-    pub fn new(policy: ExportPolicy, queue: Arc<CopyQueue>, cells: Arc<ExportCells>) -> Self {
+    fn new(policy: ExportPolicy, queue: Arc<CopyQueue>, cells: Arc<ExportCells>) -> Self {
         let (packets, look_up) = (Vec::with_capacity(2 * BATCH_BYTES), LookUp::default());
         Exporter { policy, queue, cells, packets, look_up, has_complained: false }
     }
 
-    /// Sends until `stop` is told or dropped, and then what is left.
-    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+    /// Sends until another order comes. The link that it has then is over.
+    async fn run(mut self, orders: &mut Orders) -> Over {
         let mut rest = FIRST_REST;
         loop {
             let connected = tokio::select! {
                 connected = timeout(CONNECT, Link::open(&self.policy.collector, &mut self.look_up)) => connected,
-                _ = &mut stop => break,
+                order = orders.next() => return order,
             };
             let begun = Instant::now();
             let over = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(mut link) => {
                     self.relent(&link);
-                    self.feed(&mut link, &mut stop).await
+                    self.feed(&mut link, orders).await
                 }
                 Err(error) => Err(error),
             };
             match over {
-                Ok(Over::Stopped) => break,
                 Ok(Over::Renewed) => self.has_complained = false,
+                Ok(order) => return order,
                 Err(error) => {
                     self.complain(&error);
                     rest = if begun.elapsed() < SHORT_LIVED { rest } else { FIRST_REST };
                     tokio::select! {
                         () = sleep(rest) => rest = (rest * 2).min(LONGEST_REST),
-                        _ = &mut stop => break,
+                        order = orders.next() => return order,
                     }
                 }
             }
         }
-        while let Some(copy) = self.queue.take() {
-            self.queue.give_back(copy);
-            self.cells.lost.add(1);
-        }
     }
 
     /// Sends what comes, for as long as the link holds.
-    async fn feed(&mut self, link: &mut Link, stop: &mut oneshot::Receiver<()>) -> io::Result<Over> {
+    async fn feed(&mut self, link: &mut Link, orders: &mut Orders) -> io::Result<Over> {
         let renew = Instant::now() + RENEW;
         loop {
             let rest = if self.send_waiting(link).await? { Duration::ZERO } else { LOOK };
             tokio::select! {
                 () = sleep(rest) => {}
-                _ = &mut *stop => {
+                order = orders.next() => {
                     // Whether it gets through or not is counted.
                     let _ = timeout(FAREWELL, self.send_waiting(link)).await;
-                    return Ok(Over::Stopped);
+                    return Ok(order);
                 }
                 error = link.broken() => return Err(error),
                 () = sleep_until(renew.into()), if link.is_renewed() => return Ok(Over::Renewed),

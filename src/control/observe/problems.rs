@@ -83,7 +83,7 @@ impl ProblemLog {
         let (problem, index) = (record.problem, record.problem.index());
         self.last[index] = Some(problem);
         let now_us = self.begun.elapsed().as_micros() as u64;
-        if !self.buckets[index].take(self.queue.rate(), now_us) {
+        if !self.queue.rate().is_some_and(|rate| self.buckets[index].take(rate, now_us)) {
             return self.cells.suppress(problem);
         }
         let left_out = self.left_out(index);

@@ -55,7 +55,7 @@ impl Worker {
             self.delivery.came(decision.kind, connection);
         }
         let went = self.carry_out(&decision, inbound, out);
-        if self.copier.is_some() {
+        if self.copier.is_on() {
             self.copy(&decision, inbound, went);
         }
         self.send_second(&decision, inbound, out);
