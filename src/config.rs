@@ -10,6 +10,7 @@
 //! | [`backends`] | the grammar of backends |
 //! | [`discovery`] | the settings of names of backends, and backends in a file |
 //! | [`source`] | what settings are read from: command line, file, environment |
+//! | `file` | reads files that settings name |
 //! | [`secrets`] | the secrets, in variables or files |
 //! | [`drain`] | the settings of how Viaduct ends |
 //! | [`observe`] | the settings of what is told of single messages |
@@ -33,6 +34,7 @@ pub mod ctl;
 pub mod discovery;
 pub mod drain;
 pub mod error;
+mod file;
 pub mod hep;
 pub mod layers;
 pub mod log;

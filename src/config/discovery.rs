@@ -1,13 +1,12 @@
 //! What an operator can set of names of backends, and of backends in a file.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use super::Settings;
 use super::backends::Backends;
 use super::error::ConfigError;
+use super::{Settings, file};
 
 /// The settings of names of backends.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -39,10 +38,7 @@ impl Settings {
                 let right = "a readable file with one [name=]transport://host[:port][;weight=n] a line";
                 ConfigError::new("VIADUCT_BACKENDS_FILE", path.display(), error, right)
             };
-            let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
-            if text.len() > FILE_BYTES_MAX {
-                return Err(wrong(&format!("{} bytes are too many; at most {FILE_BYTES_MAX}", text.len())));
-            }
+            let text = file::read_text(path, FILE_BYTES_MAX).map_err(|error| wrong(&error))?;
             let of_file = Backends::of_lines(&text).map_err(|error| wrong(&error))?;
             all.0.extend(of_file.0);
         }

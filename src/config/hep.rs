@@ -1,7 +1,6 @@
 //! What an operator can set of the copies of messages that Homer gets.
 
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -11,6 +10,7 @@ use crate::sip::Transport;
 
 use super::Switch;
 use super::error::ConfigError;
+use super::file;
 use super::value::HostPort;
 
 /// The settings of copies of messages.
@@ -50,6 +50,9 @@ pub struct HepCollector {
     pub target: HostPort,
 }
 
+/// The longest file with a key, white space and all.
+const FILE_BYTES_MAX: usize = 64 << 10;
+
 /// A key longer than this is none.
 const KEY_BYTES_MAX: usize = 1024;
 
@@ -60,7 +63,7 @@ impl HepSettings {
         let wrong = |error: &dyn fmt::Display| {
             ConfigError::new("VIADUCT_HEP_KEY_FILE", path.display(), error, "a readable file with the collector's key")
         };
-        let key = fs::read(path).map_err(|error| wrong(&error))?.trim_ascii_end().to_vec();
+        let key = file::read(path, FILE_BYTES_MAX).map_err(|error| wrong(&error))?.trim_ascii_end().to_vec();
         match key.len() {
             1..=KEY_BYTES_MAX => Ok(key),
             0 => Err(wrong(&"it is empty")),

@@ -1,14 +1,14 @@
 //! The secrets as they are set: in a variable, or in a file.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::{fmt, fs};
 
 use crate::proxy::keys::{MAX_OLDER, MIN_SECRET_BYTES, SecretTooShort};
 
-use super::Settings;
 use super::error::ConfigError;
+use super::{Settings, file};
 
 /// A secret as it was set. It does not print itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub enum SecretSetting {
     Missing,
 }
 
+/// The longest file with a secret, or with some.
+const FILE_BYTES_MAX: usize = 64 << 10;
+
 impl Settings {
     /// The fleet's secret, from its variable or its file.
     pub fn secret(&self) -> Result<SecretSetting, ConfigError> {
@@ -60,7 +63,7 @@ impl Settings {
         let variable = "VIADUCT_SECRETS_ACCEPTED";
         let text = match (&self.secrets_accepted, &self.secrets_accepted_file) {
             (Some(list), _) => list.0.replace(',', "\n"),
-            (None, Some(path)) => fs::read_to_string(path).map_err(|error| {
+            (None, Some(path)) => file::read_text(path, FILE_BYTES_MAX).map_err(|error| {
                 ConfigError::new("VIADUCT_SECRETS_ACCEPTED_FILE", path.display(), error, "a readable file")
             })?,
             (None, None) => String::new(),
@@ -94,7 +97,7 @@ fn one_secret(
         (Some(secret), None) => (variable, secret.0.clone().into_bytes()),
         (None, Some(path)) => {
             let unreadable = |error| ConfigError::new(file_variable, path.display(), error, "a readable file");
-            (file_variable, fs::read(path).map_err(unreadable)?.trim_ascii_end().to_vec())
+            (file_variable, file::read(path, FILE_BYTES_MAX).map_err(unreadable)?.trim_ascii_end().to_vec())
         }
         (None, None) => return Ok(SecretSetting::Missing),
     };

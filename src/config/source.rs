@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use super::error::{ConfigError, Refused, refused};
-use super::{CommandLine, Settings};
+use super::{CommandLine, Settings, file};
 
 /// The command line, as it was given.
 #[derive(Clone, Debug)]
@@ -112,11 +111,7 @@ fn parse(arguments: &[OsString]) -> Result<(ArgMatches, CommandLine), Refused> {
 }
 
 fn read_file(path: &Path) -> Result<String, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|error| wrong_file(path, &error))?;
-    if text.len() > FILE_BYTES_MAX {
-        return Err(wrong_file(path, &format!("{} bytes are too many; at most {FILE_BYTES_MAX}", text.len())));
-    }
-    Ok(text)
+    file::read_text(path, FILE_BYTES_MAX).map_err(|error| wrong_file(path, &error))
 }
 
 fn wrong_file(path: &Path, wrong: &dyn std::fmt::Display) -> ConfigError {
@@ -137,7 +132,9 @@ fn options(text: &str, matches: &ArgMatches) -> Result<Vec<OsString>, String> {
             continue;
         }
         let (variable, value) = line.split_once('=').ok_or_else(|| format!("line {number} is not VARIABLE=value"))?;
+        // A shell may read the same file.
         let variable = variable.trim();
+        let variable = variable.strip_prefix("export ").map_or(variable, str::trim_start);
         if !variable.starts_with("VIADUCT_") {
             continue;
         }
@@ -164,6 +161,8 @@ fn unquoted(value: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Reads a command line and a file.
@@ -182,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_command_line_comes_before_the_file_and_the_file_before_the_default() {
-        let file = "# the fleet\nVIADUCT_GRACE_S = 7\nRUST_BACKTRACE=1\nVIADUCT_SHARDS='3'\n\nVIADUCT_LOST_PIN=\"481\"\nVIADUCT_GRACE_S=9";
+        let file = "# the fleet\nVIADUCT_GRACE_S = 7\nRUST_BACKTRACE=1\nVIADUCT_SHARDS='3'\n\nexport VIADUCT_LOST_PIN=\"481\"\nVIADUCT_GRACE_S=9";
         let Reading { line, .. } = read("check --shards 2", file).unwrap();
         assert_eq!((line.settings.shards, line.settings.drain.grace_s), (Some(2), 9));
         assert_eq!(line.settings.lost_pin, crate::proxy::snapshot::OnLostPin::Refuse);

@@ -8,14 +8,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::frame::tls::{ContextFiles, PairFiles, TlsContext};
+use crate::frame::tls::{ContextFiles, FileFault, PairFiles, TlsContext};
 use crate::metrics::certificates::Certificates;
 
 /// Files, and what is made of them.
 #[derive(Debug)]
 pub struct Watch {
-    files: ContextFiles,
+    files: Files,
     certificates: Arc<Certificates>,
+}
+
+/// Files as they were before they were read: what changes meanwhile is found at the next look.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    files: ContextFiles,
     seen: Vec<Option<Seen>>,
 }
 
@@ -23,17 +29,16 @@ pub struct Watch {
 type Seen = (SystemTime, u64);
 
 impl Watch {
-    /// A watch over files that have just been read.
-    pub fn new(files: ContextFiles, certificates: Arc<Certificates>) -> Self {
-        let seen = look(&files);
-        Watch { files, certificates, seen }
+    /// A watch over files that were read.
+    pub fn new(files: Files, certificates: Arc<Certificates>) -> Self {
+        Watch { files, certificates }
     }
 
     /// Takes certificates that were read from these files, which are watched from here on.
-    pub fn replace(&mut self, context: TlsContext, files: ContextFiles) {
-        let had_any = !self.files.pairs.is_empty();
-        (self.seen, self.files) = (look(&files), files);
-        if had_any || !self.files.pairs.is_empty() {
+    pub fn replace(&mut self, context: TlsContext, files: Files) {
+        let had_any = self.files.has_any();
+        self.files = files;
+        if had_any || self.files.has_any() {
             self.take(context);
         }
     }
@@ -44,22 +49,14 @@ impl Watch {
         tracing::error!("certificates stay as they were, because {why}");
     }
 
-    /// Reads the files again if one has changed.
+    /// Reads the files again if one has changed. Where one is wrong, all stays as it is.
     pub fn look(&mut self) {
-        let seen = look(&self.files);
-        if seen != self.seen {
-            self.read();
-        }
-    }
-
-    /// Reads the files again. Where one is wrong, all stays as it is.
-    pub fn read(&mut self) {
-        if self.files.pairs.is_empty() {
+        let now = Files::now(self.files.files.clone());
+        if now.seen == self.files.seen || !now.has_any() {
             return;
         }
-        // Looked at before they are read: what changes meanwhile is found the next time.
-        self.seen = look(&self.files);
-        match TlsContext::load(&self.files, SystemTime::now()) {
+        self.files = now;
+        match self.files.load() {
             Ok(context) => self.take(context),
             Err(fault) => self.refuse(&fault),
         }
@@ -70,6 +67,22 @@ impl Watch {
         self.certificates.context.store(Arc::new(context));
         self.certificates.reloaded.add(1);
         tracing::info!(certificates, "certificates were read again");
+    }
+}
+
+impl Files {
+    /// Files as they are.
+    pub fn now(files: ContextFiles) -> Self {
+        Files { seen: look(&files), files }
+    }
+
+    /// Reads them.
+    pub fn load(&self) -> Result<TlsContext, FileFault> {
+        TlsContext::load(&self.files, SystemTime::now())
+    }
+
+    fn has_any(&self) -> bool {
+        !self.files.pairs.is_empty()
     }
 }
 

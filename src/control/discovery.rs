@@ -228,7 +228,10 @@ impl Discovery {
         // What is under way is of the old list.
         self.lookups.abort_all();
         self.lookups = JoinSet::new();
+        let usual = self.tools.servers.clone();
+        self.tools.servers = order.servers.unwrap_or_else(|| usual.clone());
         self.look_up_all(FIRST_LOOK).await;
+        self.tools.servers = usual;
         let listing = self.ledger.list(&steered.admits);
         let missing = self.ledger.missing();
         let taken = match listing.members.is_empty() {

@@ -8,10 +8,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Files, as they were when they were last looked at.
+/// Files, as they were when they were read.
 #[derive(Debug)]
 pub struct FileWatch {
     files: Vec<PathBuf>,
+    read: Vec<Option<Seen>>,
+    /// At the last look.
     seen: Vec<Option<Seen>>,
 }
 
@@ -22,18 +24,24 @@ impl FileWatch {
     /// A watch over files as they are. Make it before they are read: what changes meanwhile is found the next time.
     pub fn new(files: Vec<PathBuf>) -> Self {
         let seen = look(&files);
-        FileWatch { files, seen }
+        FileWatch { files, read: seen.clone(), seen }
     }
 
-    /// A watch over files that were read some time ago: the next look finds that they have changed.
+    /// A watch over files that were read some time ago, so that they count as changed.
     pub fn unseen(files: Vec<PathBuf>) -> Self {
-        FileWatch { files, seen: Vec::new() }
+        FileWatch { files, read: Vec::new(), seen: Vec::new() }
     }
 
-    /// Whether any has changed since the last look.
+    /// Whether any is another than was read, and all are as they were at the last look: one that is being written is left alone.
+    /// They are taken to be read then.
     pub fn has_changed(&mut self) -> bool {
         let seen = look(&self.files);
-        std::mem::replace(&mut self.seen, seen) != self.seen
+        let is_settled = std::mem::replace(&mut self.seen, seen) == self.seen;
+        let has_changed = is_settled && self.seen != self.read;
+        if has_changed {
+            self.read.clone_from(&self.seen);
+        }
+        has_changed
     }
 }
 
@@ -51,19 +59,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_changes_goes_or_comes_is_noticed_once() {
+    fn a_file_that_changes_goes_or_comes_is_noticed_once_and_not_while_it_is_written() {
         let folder = std::env::temp_dir().join(format!("viaduct-file-watch-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("list");
         let mut watch = FileWatch::new(vec![file.clone()]);
-        let mut changes = || (watch.has_changed(), watch.has_changed());
-        assert_eq!(changes(), (false, false));
+        let mut changes = || [(); 3].map(|()| watch.has_changed());
+        const ONCE: [bool; 3] = [false, true, false];
+        assert_eq!(changes(), [false; 3]);
         fs::write(&file, "a").unwrap();
-        assert_eq!(changes(), (true, false));
+        assert_eq!(changes(), ONCE);
         fs::write(folder.join("other"), "b").unwrap();
         fs::rename(folder.join("other"), &file).unwrap();
-        assert_eq!(changes(), (true, false), "another file of the same length");
+        assert_eq!(changes(), ONCE, "another file of the same length");
+        fs::write(&file, "half").unwrap();
+        assert!(!watch.has_changed());
+        fs::write(&file, "half, and the rest").unwrap();
+        let mut changes = || [(); 3].map(|()| watch.has_changed());
+        assert_eq!(changes(), ONCE);
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(changes(), (true, false));
+        assert_eq!(changes(), ONCE);
     }
 }

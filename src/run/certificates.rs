@@ -1,28 +1,27 @@
 //! Settings become certificates, keys and authorities; what is wrong with a file is told with its variable.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use crate::config::Settings;
 use crate::config::error::ConfigError;
+use crate::control::certificates::Files;
 use crate::frame::tls::{ClientCertificates, ClientFiles, ContextFiles, Fault, FileFault, TlsContext};
 use crate::sip::Transport;
 
 /// Reads the files that the settings name. They are also given back, as they are to be read again.
-pub fn load(settings: &Settings) -> Result<(TlsContext, ContextFiles), ConfigError> {
-    let mut files = files(settings)?;
-    let now = SystemTime::now();
-    let loaded = TlsContext::load(&files, now);
-    match loaded {
-        Ok(context) => Ok((context, files)),
+pub fn load(settings: &Settings) -> Result<(TlsContext, Files), ConfigError> {
+    let files = files(settings)?;
+    let all = Files::now(files.clone());
+    match all.load() {
+        Ok(context) => Ok((context, all)),
         Err(FileFault { fault: Fault::NoAuthorities(_), .. }) if !connects(settings) => {
             // In a container without the system's authorities Viaduct can still be connected to.
             tracing::info!(
                 "nobody is trusted to be connected to over TLS: VIADUCT_TLS_CONNECT_CA is empty, and the system has none"
             );
-            files.connect = None;
-            let context = TlsContext::load(&files, now).map_err(|fault| wrong(settings, fault))?;
-            Ok((context, files))
+            let others = Files::now(ContextFiles { connect: None, ..files });
+            let context = others.load().map_err(|fault| wrong(settings, fault))?;
+            Ok((context, others))
         }
         Err(fault) => Err(wrong(settings, fault)),
     }

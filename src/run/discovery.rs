@@ -127,9 +127,18 @@ fn entry(backend: &BackendSetting) -> Entry {
 
 /// Who is asked about names: of backends, and those that backends send to.
 pub fn servers(settings: &Settings) -> Servers {
-    Servers::new(&settings.resolvers.0).unwrap_or_else(|error| {
-        tracing::warn!("no name server is known (VIADUCT_RESOLVERS, /etc/resolv.conf), so no name is found: {error}");
+    servers_as_set(settings).unwrap_or_else(|error| {
+        tracing::warn!("no name server is known, so no name is found: {error}");
         Servers::none()
+    })
+}
+
+/// The same, and nobody else where they cannot be asked.
+pub fn servers_as_set(settings: &Settings) -> Result<Servers, ConfigError> {
+    Servers::new(&settings.resolvers.0).map_err(|error| {
+        let asked: Vec<String> = settings.resolvers.0.iter().map(ToString::to_string).collect();
+        let right = "addresses of name servers, or none and an /etc/resolv.conf that names some";
+        ConfigError::new("VIADUCT_RESOLVERS", asked.join(","), error, right)
     })
 }
 

@@ -15,13 +15,14 @@ use crate::config::error::ConfigError;
 use crate::config::per_network::PerNetworkSetting;
 use crate::config::value::{HostPort, Listen};
 use crate::config::{Settings, Switch};
+use crate::control::certificates::Files;
 use crate::control::discovery::ledger::Listing;
 use crate::control::outlier::OutlierPolicy;
 use crate::control::overload::rest::RestPolicy;
 use crate::control::pool::{AFTERLIFE, LivingPool, MemberSpec, PoolPolicy};
 use crate::control::probe::ProbePolicy;
 use crate::frame::stream::Limits;
-use crate::frame::tls::{ContextFiles, TlsContext};
+use crate::frame::tls::TlsContext;
 use crate::frame::websocket::Origins;
 use crate::io::Options;
 use crate::proxy::keys::Keys;
@@ -52,7 +53,7 @@ pub struct Plan {
     /// Certificates, keys and authorities.
     pub tls: TlsContext,
     /// The files that those were read from.
-    pub tls_files: ContextFiles,
+    pub tls_files: Files,
     /// The secrets.
     pub secrets: Secrets,
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{PinCores, Settings};
 use crate::control::admin::Admin;
-use crate::control::certificates::Watch;
+use crate::control::certificates::{Files, Watch};
 use crate::control::discovery::ledger::Listing;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::drain::{Cause, DrainHandle};
@@ -23,7 +23,6 @@ use crate::control::resolve::Resolver;
 use crate::control::resolve::servers::Servers;
 use crate::control::signal::Terminations;
 use crate::control::steward::{PoolHandle, Steward};
-use crate::frame::tls::ContextFiles;
 use crate::io::Doorbell;
 use crate::metrics::admin::AdminCells;
 use crate::metrics::cells::ShardCells;
@@ -65,7 +64,7 @@ pub struct Viaduct {
     pub(super) exchange: Arc<Exchange>,
     pub(super) names: Arc<NameCells>,
     /// The files of certificates, and what was read from them.
-    pub(super) tls_files: ContextFiles,
+    pub(super) tls_files: Files,
     pub(super) certificates: Arc<Certificates>,
     pub(super) policy: SharedPolicy,
     pub(super) secrets: Secrets,

@@ -16,7 +16,7 @@ use crate::config::error::{ConfigError, Refused as NotRead};
 use crate::config::secrets::SecretSetting;
 use crate::config::source::{Reading, Source, Variables};
 use crate::control::admin::guard::Guard;
-use crate::control::certificates::Watch;
+use crate::control::certificates::{Files, Watch};
 use crate::control::discovery::entry::Entry;
 use crate::control::discovery::mailbox::DiscoveryHandle;
 use crate::control::file_watch::FileWatch;
@@ -24,7 +24,7 @@ use crate::control::observe::exporter::ExportPolicy;
 use crate::control::reload::{Asked, Refused, Report};
 use crate::control::resolve::servers::Servers;
 use crate::control::steward::Rules;
-use crate::frame::tls::{ContextFiles, TlsContext};
+use crate::frame::tls::TlsContext;
 use crate::metrics::reload::ReloadCells;
 use crate::proxy::keys::Keys;
 use crate::proxy::latency::Instance;
@@ -35,7 +35,7 @@ use crate::sip::Transport;
 use super::Desk;
 use super::lookout::Lookout;
 use super::observation::{self, Wishes};
-use super::secrets::Secrets;
+use super::secrets::{self, Secrets};
 use super::{certificates, digest, discovery, plan};
 
 /// What is set at the start alone: listeners, shards, their sockets and memory. To change it would take a restart, which the error
@@ -115,7 +115,7 @@ struct Read {
     export: Option<ExportPolicy>,
     digest: String,
     /// Where they are to be put in force.
-    certificates: Option<(TlsContext, ContextFiles)>,
+    certificates: Option<(TlsContext, Files)>,
     /// Where others are to be asked.
     servers: Option<Servers>,
 }
@@ -195,8 +195,13 @@ impl Reloader {
             true => Some(certificates::load(&settings).inspect_err(|error| self.parts.certificates.refuse(error))?),
             false => None,
         };
-        let servers = (settings.resolvers != self.settings.resolvers).then(|| discovery::servers(&settings));
+        let are_others_asked = settings.resolvers != self.settings.resolvers;
+        let servers = if are_others_asked { Some(discovery::servers_as_set(&settings)?) } else { None };
         let (guard, export) = (guard(&settings)?, observation::export_policy(&settings)?);
+        if self.parts.desk.guard.has_token() && !guard.has_token() {
+            // Or else whoever is on this machine might change anything.
+            return Err(secrets::missing("VIADUCT_ADMIN_TOKEN"));
+        }
         Ok(Read { settings, variables, secrets, keys, guard, entries, latency, export, digest, certificates, servers })
     }
 
@@ -243,21 +248,18 @@ impl Reloader {
     async fn set_backends(&self, read: &Read) -> Result<(), ConfigError> {
         let Read { settings, entries, servers, .. } = read;
         let Parts { desk: Desk { servers: asked, .. }, discovery, .. } = &self.parts;
-        if let Some(servers) = servers {
-            asked.swap(servers);
-        }
         let hold = discovery::hold(settings);
-        if *entries == self.entries && hold == discovery::hold(&self.settings) {
-            return Ok(());
+        if *entries != self.entries || hold != discovery::hold(&self.settings) {
+            let set = discovery.set(entries.clone(), hold, servers.clone()).await;
+            set.map_err(|refused| {
+                let right = "backends that can be found, each name and each address once";
+                ConfigError::new(discovery::SOURCE, &settings.backends, refused, right)
+            })?;
         }
-        let set = discovery.set(entries.clone(), hold).await;
-        set.map_err(|refused| {
-            if let Some(servers) = servers {
-                asked.swap(servers);
-            }
-            let right = "backends that can be found, each name and each address once";
-            ConfigError::new(discovery::SOURCE, &settings.backends, refused, right)
-        })
+        if let Some(servers) = servers {
+            asked.follow(servers);
+        }
+        Ok(())
     }
 
     /// What is written otherwise than before, by its variable; where that names a file as before, what the file says.

@@ -30,9 +30,15 @@ impl Secrets {
         Self::read_or(settings, random_secret)
     }
 
-    /// The same again. One that was drawn stays while none is set.
+    /// The same again. One that was drawn stays while none is set; where one was set that is not any more, nothing is read: calls
+    /// in progress would be lost by a line that is missing.
     pub fn read_again(settings: &Settings, before: &Secrets) -> Result<Self, ConfigError> {
-        Self::read_or(settings, || if before.is_drawn { Ok(before.own.clone()) } else { random_secret() })
+        let own = || if before.is_drawn { Ok(before.own.clone()) } else { Err(missing("VIADUCT_SECRET")) };
+        let read = Self::read_or(settings, own)?;
+        match before.table.is_some() && read.table.is_none() {
+            true => Err(missing("VIADUCT_TABLE_SECRET")),
+            false => Ok(read),
+        }
     }
 
     /// What they sign and place by.
@@ -53,6 +59,11 @@ impl Secrets {
         };
         Ok(Secrets { own, is_drawn, table, accepted })
     }
+}
+
+/// A secret or token that was set is not set any more.
+pub(super) fn missing(variable: &'static str) -> ConfigError {
+    ConfigError::new(variable, "unset", "it was set before", "one, or a restart to go on without")
 }
 
 fn random_secret() -> Result<Vec<u8>, ConfigError> {

@@ -45,6 +45,11 @@ impl Guard {
         Guard { token: Arc::new(ArcSwapOption::new(token.map(digest))) }
     }
 
+    /// Whether a token is needed.
+    pub fn has_token(&self) -> bool {
+        self.token.load().is_some()
+    }
+
     /// Whether the other one lets in whom this one does.
     pub fn is_like(&self, other: &Guard) -> bool {
         self.token.load_full() == other.token.load_full()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::balance::pool::PoolError;
+use crate::control::resolve::servers::Servers;
 use crate::control::steward::Ended;
 
 use super::entry::Entry;
@@ -22,6 +23,7 @@ pub struct DiscoveryHandle {
 pub(super) struct Order {
     pub(super) entries: Vec<Entry>,
     pub(super) hold: Duration,
+    pub(super) servers: Option<Servers>,
     pub(super) taken: oneshot::Sender<Result<(), Refused>>,
 }
 
@@ -61,10 +63,11 @@ pub(super) fn open(ready: watch::Receiver<bool>) -> (DiscoveryHandle, mpsc::Rece
 
 impl DiscoveryHandle {
     /// Puts another list in force: when this returns, the shards take it up with their next message. What the lists have in common
-    /// keeps what is known of it. All or nothing.
-    pub async fn set(&self, entries: Vec<Entry>, hold: Duration) -> Result<(), Refused> {
+    /// keeps what is known of it. All or nothing. The names in it are looked up at these servers, where any are given; have those
+    /// that are asked from then on follow them.
+    pub async fn set(&self, entries: Vec<Entry>, hold: Duration, servers: Option<Servers>) -> Result<(), Refused> {
         let (taken, is_taken) = oneshot::channel();
-        self.orders.send(Order { entries, hold, taken }).await.map_err(|_| Refused::Ended)?;
+        self.orders.send(Order { entries, hold, servers, taken }).await.map_err(|_| Refused::Ended)?;
         is_taken.await.map_err(|_| Refused::Ended)?
     }
 

@@ -57,9 +57,9 @@ impl Servers {
         Servers(Arc::default())
     }
 
-    /// Has all clones ask whom the others ask; the others ask whom these did. What is under way is not concerned.
-    pub fn swap(&self, others: &Servers) {
-        others.0.store(self.0.swap(others.0.load_full()));
+    /// Has all clones ask whom the others ask. What is under way is not concerned.
+    pub fn follow(&self, others: &Servers) {
+        self.0.store(others.0.load_full());
     }
 
     /// What `pick` makes of the records of a name. The name is asked for as it stands: a search list is for what people
