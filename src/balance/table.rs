@@ -10,6 +10,8 @@
 //! chance in the shares: with 2^18 places a backend with a tenth of the weight is off by 0.6 % of its share at one
 //! standard deviation.
 
+use prefetch_index::prefetch_index;
+
 use super::backend::{Backend, BackendIndex};
 use super::key::Key;
 use super::pool::Pool;
@@ -46,6 +48,12 @@ impl Table {
     /// The owner of a key's hash; `None` where the pool is empty or all weights are 0.
     pub fn owner(&self, hash: u64) -> Option<BackendIndex> {
         self.places.get(place_of(hash)).filter(|owner| **owner != NOBODY).map(|owner| BackendIndex(*owner))
+    }
+
+    /// Has the owner of a key's hash be in the cache when it is asked for.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        prefetch_index(&self.places, place_of(hash));
     }
 
     /// The owner of each place.

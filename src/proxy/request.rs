@@ -23,7 +23,7 @@ use super::target::{self, Stopped, Target};
 use super::trace::Reason;
 use super::validate::{self, Refusal, Valid};
 use super::verdict::{AbsorbReason, Decision, DropReason, Fault, MessageKind, NextHop, Verdict};
-use super::{View, branch, congestion, rewrite, shedding};
+use super::{View, branch, congestion, hash_key, rewrite, shedding};
 
 /// What an OPTIONS for Viaduct itself is told (§11.2): it passes every method and every body on.
 const OPTIONS_HEADERS: &str = "Accept: */*\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, \
@@ -46,6 +46,8 @@ pub(super) struct Request<'a> {
     pub(super) parsed_uri: Option<&'a Uri>,
     /// The backend that it goes to besides its key's owner, where this is about that one.
     pub(super) second_to: Option<BackendIndex>,
+    /// The hash of its Call-ID, where that is likely to be asked for.
+    pub(super) call_id_hash: Option<u64>,
 }
 
 /// Decides about a request with a well-formed first line.
@@ -62,13 +64,27 @@ pub(super) fn decide(
     draft: &mut Draft,
 ) -> Decision {
     let decided = |verdict| Decision::new(MessageKind::Request(method), side, verdict);
+    let call_id_hash = hash_key::foresee(snapshot, inbound, side, head);
     let Some(via) = &top_via(inbound.bytes, head) else {
         return decided(Verdict::Drop(DropReason::Malformed(Fault::Header(HeaderName::Via))));
     };
     let sent_by = via.sent_by_ip(inbound.bytes);
     let parsed_uri = Uri::parse(inbound.bytes, uri);
     let parsed_uri = parsed_uri.as_ref();
-    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, parsed_uri, second_to };
+    let request = Request {
+        snapshot,
+        names,
+        inbound,
+        side,
+        head,
+        via,
+        sent_by,
+        method,
+        uri,
+        parsed_uri,
+        second_to,
+        call_id_hash,
+    };
     if method == Method::Ack && request.has_own_tag() {
         return decided(Verdict::Absorb(AbsorbReason::AckToOwnAnswer));
     }
@@ -128,8 +144,22 @@ fn refuse_unread(
     let Some(via) = &top_via(inbound.bytes, head) else {
         return Verdict::Drop(DropReason::Malformed(refusal.fault.unwrap_or(Fault::Header(HeaderName::Via))));
     };
-    let (side, uri, sent_by, parsed_uri, second_to) = (Side::Client, Span::default(), None, None, None);
-    let request = Request { snapshot, names, inbound, side, head, via, sent_by, method, uri, parsed_uri, second_to };
+    let (side, uri, sent_by, parsed_uri) = (Side::Client, Span::default(), None, None);
+    let (second_to, call_id_hash) = (None, None);
+    let request = Request {
+        snapshot,
+        names,
+        inbound,
+        side,
+        head,
+        via,
+        sent_by,
+        method,
+        uri,
+        parsed_uri,
+        second_to,
+        call_id_hash,
+    };
     request.refuse(refusal, draft)
 }
 
