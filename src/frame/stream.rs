@@ -209,6 +209,11 @@ impl Framer {
         matches!(self.state, State::StartLine | State::Headers | State::Body { .. })
     }
 
+    /// What has come of a message that has begun; empty where none has.
+    pub fn begun(&self) -> &[u8] {
+        if self.is_mid_message() { &self.partial } else { &[] }
+    }
+
     /// Gives back what is held of an incomplete message. To be called when the connection ends: what is held would else
     /// count as held for ever. The framer may then serve another connection.
     pub fn close(&mut self, spare: &mut SpareBuffers) {

@@ -146,9 +146,8 @@ impl Handler for Worker {
         if datagram.truncated {
             let side = self.snapshot.side_of(datagram.peer);
             self.cells.received(side, Transport::Udp, MessageKind::Unread);
-            self.cells.dropped(Dropped::Truncated);
             let about = About::message(datagram.bytes).from(datagram.peer).over(Transport::Udp);
-            return self.report(Problem::Dropped(Dropped::Truncated), about);
+            return self.drop_message(Dropped::Truncated, about);
         }
         let listener = self.delivery.listener(false, datagram.socket);
         let Datagram { bytes, peer, local, socket, .. } = datagram;
@@ -259,8 +258,8 @@ impl Handler for Worker {
         self.report_end(&gone, ended, transport);
         if gone.session.framer.is_mid_message() {
             self.cells.received(gone.side, transport, MessageKind::Unread);
-            self.cells.dropped(Dropped::Framing);
-            self.report(Problem::Dropped(Dropped::Framing), About::default().from(gone.peer).over(transport));
+            let about = About::message(gone.session.framer.begun()).from(gone.peer).over(transport);
+            self.drop_message(Dropped::Framing, about);
         }
         gone.session.framer.close(&mut self.spare[gone.side.index()]);
         let ended = |route| self.delivery.dialed.ended(route, id, gone.has_spoken, now_us);

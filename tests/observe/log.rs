@@ -83,6 +83,18 @@ fn plain_sip_on_a_port_for_tls_is_told_as_such() {
 }
 
 #[test]
+fn a_message_that_ends_with_its_connection_is_told_with_its_call_id() {
+    let viaduct = Viaduct::start(&[]);
+    let mut client = TcpStream::connect(viaduct.sip).unwrap();
+    let whole = request("INVITE", "half@a.example", "", "a body").replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+    client.write_all(&whole.as_bytes()[..whole.len() - 3]).unwrap();
+    drop(client);
+    let dropped = viaduct.first_told(DROPPED);
+    assert_eq!((&dropped["reason"], &dropped["call_id"]), (&"framing".into(), &"half@a.example".into()));
+    assert_eq!((&dropped["method"], &dropped["transport"]), (&"INVITE".into(), &"tcp".into()));
+}
+
+#[test]
 fn no_call_id_can_forge_a_line_or_a_field() {
     let forged = "a\r\n 2030-01-01T00:00:00Z ERROR forged\x1b[2J\0 \\ \" call_id=\"other\r\t{}";
     for format in ["json", "text"] {

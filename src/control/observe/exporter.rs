@@ -82,9 +82,6 @@ const RENEW: Duration = Duration::from_secs(60);
 /// How often it is looked for copies where none wait. At that, all buffers together last for 200,000 copies a second.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How many times packets are sent before it is looked whether the end has come, or the link is over.
-const SENDS_A_LOOK: usize = 1024;
-
 /// How many bytes of packets are sent together over a stream, at least one packet.
 const BATCH_BYTES: usize = 64 << 10;
 
@@ -173,35 +170,41 @@ impl Exporter {
         }
     }
 
-    /// Sends what comes, for as long as the link holds.
+    /// Sends what comes, for as long as the link holds. Orders come first: by another policy goes what waits, too.
     async fn feed(&mut self, link: &mut Link, orders: &mut Orders) -> io::Result<Over> {
         let renew = Instant::now() + RENEW;
         loop {
-            let rest = if self.send_waiting(link).await? { Duration::ZERO } else { LOOK };
+            let may_more_wait = self.send_some(link).await?;
             tokio::select! {
-                () = sleep(rest) => {}
+                biased;
                 order = orders.next() => {
-                    // Whether it gets through or not is counted.
-                    let _ = timeout(FAREWELL, self.send_waiting(link)).await;
+                    if order == Over::Stopped {
+                        // Whether it gets through or not is counted.
+                        let _ = timeout(FAREWELL, self.send_all(link)).await;
+                    }
                     return Ok(order);
                 }
                 error = link.broken() => return Err(error),
                 () = sleep_until(renew.into()), if link.is_renewed() => return Ok(Over::Renewed),
+                () = pause(may_more_wait) => {}
             }
         }
     }
 
-    /// Sends what waits; whether more may wait.
-    async fn send_waiting(&mut self, link: &mut Link) -> io::Result<bool> {
-        for _ in 0..SENDS_A_LOOK {
-            let Some(count) = self.pack(link.batch_bytes(BATCH_BYTES)) else { return Ok(false) };
-            if count > 0 {
-                self.send(link, count).await?;
-            }
-            // Others on this thread have their turn.
+    async fn send_all(&mut self, link: &mut Link) -> io::Result<()> {
+        while self.send_some(link).await? {
             tokio::task::yield_now().await;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Sends packets of what waits, once; whether more may wait.
+    async fn send_some(&mut self, link: &mut Link) -> io::Result<bool> {
+        match self.pack(link.batch_bytes(BATCH_BYTES)) {
+            None => Ok(false),
+            Some(0) => Ok(true),
+            Some(count) => self.send(link, count).await.map(|()| true),
+        }
     }
 
     /// Sends the packets that were put together. Over UDP those that are refused hold up none of the others.
@@ -269,6 +272,14 @@ impl Exporter {
         if !link.outlives_errors() && std::mem::replace(&mut self.has_complained, false) {
             tracing::info!(collector = %self.policy.collector, "the collector is connected again");
         }
+    }
+}
+
+/// Lets others on this thread have their turn, and shards copy something.
+async fn pause(may_more_wait: bool) {
+    match may_more_wait {
+        true => tokio::task::yield_now().await,
+        false => sleep(LOOK).await,
     }
 }
 
