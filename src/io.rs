@@ -171,13 +171,14 @@ impl Engine {
         self.is_released && is_done
     }
 
-    /// Takes datagrams and connections from the sockets, from the next turn on. No other engine may meanwhile. Errors are
-    /// shortages of kernel memory.
+    /// Takes datagrams and connections from the sockets, from the next turn on. No other engine may meanwhile. A listener that
+    /// was stopped listens again. Errors are shortages of kernel memory.
     pub fn take_up(&mut self) -> io::Result<()> {
         self.is_released = false;
         for listener in &self.sockets.listeners {
-            // It is the socket's, not the descriptor's, so who had it before may have had it otherwise.
+            // Both are the socket's, not the descriptor's, so who had it before may have had it otherwise.
             listener.set_nonblocking(matches!(self.kind, Kind::Poll(_)))?;
+            socket::listen_on(listener)?;
         }
         match &mut self.kind {
             Kind::Uring(engine) => {

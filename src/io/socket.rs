@@ -8,8 +8,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 mod tcp;
 
-pub(crate) use tcp::open_outgoing;
 pub use tcp::{Keepalive, StreamSocketOptions, claim_tcp, open_tcp};
+pub(crate) use tcp::{listen_on, open_outgoing};
 
 /// Buffer sizes of a UDP socket, in bytes of kernel memory (a datagram of 500 bytes takes about 1,280).
 /// Zero keeps the kernel's default (`net.core.rmem_default`, `wmem_default`; usually 212,992).

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use viaduct::io::socket::{SocketOptions, StreamSocketOptions, open_tcp, open_udp};
+use viaduct::io::socket::{SocketOptions, StreamSocketOptions, claim_tcp, open_tcp, open_udp};
 use viaduct::io::{
     Accepted, Choice, Closed, ConnectionId, Datagram, Doorbell, Engine, Handler, Lost, Options, Output, SendError,
     Sockets, probe,
@@ -88,6 +88,26 @@ fn each_connection_is_accepted_once_while_a_listener_changes_hands() {
                 assert!(connection.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
             }
         });
+    }
+}
+
+#[test]
+fn a_listener_that_one_engine_stopped_listens_again_when_another_takes_it_up() {
+    for choices in pairs() {
+        // A port that the kernel has chosen would be another one afterwards.
+        let address = claim_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = open_tcp(address, &StreamSocketOptions::default()).unwrap();
+        let [mut before, mut after] = choices.map(|choice| Hand::over_listener(choice, &listener));
+        before.hold(Duration::from_millis(3), &mut Vec::new());
+        before.engine.stop_accepting();
+        TcpStream::connect(address).expect("it is another's by then, and stays as it is");
+        before.engine.take_up().unwrap();
+        before.engine.stop_accepting();
+        assert!(TcpStream::connect(address).is_err(), "{choices:?}");
+        after.engine.take_up().unwrap();
+        let _connection = TcpStream::connect(address).unwrap();
+        after.hold(Duration::from_millis(50), &mut Vec::new());
+        assert_eq!(after.log.accepted, 1, "{choices:?}");
     }
 }
 

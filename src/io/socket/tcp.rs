@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::{set, set_receive_buffer, set_send_buffer};
 
@@ -72,6 +72,15 @@ pub fn open_tcp(address: SocketAddr, options: &StreamSocketOptions) -> io::Resul
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// Has a listener listen again that was stopped; one that listens stays as it is.
+pub(crate) fn listen_on(listener: &TcpListener) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    match socket.is_listener()? {
+        true => Ok(()),
+        false => socket.listen(StreamSocketOptions::default().backlog as i32),
+    }
 }
 
 /// Whether an address is free for a listener, and which port the kernel chooses where port 0 is given: as
