@@ -24,6 +24,7 @@
 //! | [`problems`] | what the log tells of problems, and what it leaves out |
 //! | [`reload`] | how often settings were read again, and the digest of those in force |
 //! | [`turns`] | what a shard counts of its turns |
+//! | [`upgrade`] | what is counted of upgrades |
 //! | [`collector`] | sums the cells of all shards when Prometheus asks |
 //!
 //! The counters of the prometheus crate looked simpler in the packet path. Each is a shared cache line that all cores
@@ -45,5 +46,6 @@ pub mod pool;
 pub mod problems;
 pub mod reload;
 pub mod turns;
+pub mod upgrade;
 
 pub use catalogue::*;

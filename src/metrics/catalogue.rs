@@ -9,6 +9,7 @@ mod messages;
 mod observe;
 mod pool;
 mod process;
+mod upgrade;
 
 pub use admin::*;
 pub use connections::*;
@@ -17,6 +18,7 @@ pub use messages::*;
 pub use observe::*;
 pub use pool::*;
 pub use process::*;
+pub use upgrade::*;
 
 /// A metric as it is exposed.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,6 @@ const fn metric(name: &'static str, help: &'static str, labels: &'static [&'stat
 
 /// Every metric, for tests and documents.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
-    [messages::ALL, pool::ALL, discovery::ALL, connections::ALL, process::ALL, admin::ALL, observe::ALL]
-        .into_iter()
-        .flatten()
+    let of_process = [process::ALL, upgrade::ALL, admin::ALL, observe::ALL];
+    [messages::ALL, pool::ALL, discovery::ALL, connections::ALL].into_iter().chain(of_process).flatten()
 }

@@ -12,6 +12,7 @@ use crate::control::drain::Cause;
 use crate::control::signal::Terminations;
 use crate::control::steward::PoolHandle;
 use crate::metrics::cells::ShardCells;
+use crate::shard::kin::Role;
 use crate::shard::thread::Running;
 
 use super::process::Viaduct;
@@ -29,13 +30,15 @@ enum Drained {
     GraceOver,
     ToldAgain,
     ShardEnded,
+    SuccessorEnded,
 }
 
 impl Viaduct {
     /// Tells others to turn elsewhere, accepts no more connections, and goes on until the peers have closed theirs and nothing
     /// was forwarded for a time, the grace is over, the operator asks again, or a shard ends. Who drains is not ready any more.
     /// Where another process has taken over, others are told nothing: the address is as good as ever. Only the connections are left
-    /// then, also those to backends, by which responses come.
+    /// then, also those to backends, by which responses come; and when that process ends, they are of no use, while the sockets
+    /// would keep the next one from its address.
     pub(super) async fn drain(
         &mut self,
         cause: Cause,
@@ -44,6 +47,8 @@ impl Viaduct {
         terminations: &mut Terminations,
     ) {
         let is_handed_over = cause == Cause::HandedOver;
+        // From here on nobody takes over: who has been told to end closes its listeners for everybody who has them.
+        self.drain.ask(cause);
         let (why, connections) = (cause.label(), self.connections(is_handed_over));
         tracing::info!(why, connections, grace_s = settings.grace_s, "draining");
         if !is_handed_over {
@@ -66,8 +71,12 @@ impl Viaduct {
         let deadline = Instant::now() + settings.grace();
         let (mut idle_since, mut seen) = (Instant::now(), self.forwarded());
         loop {
-            if self.connections(is_handed_over) == 0 && idle_since.elapsed() >= settings.idle() {
+            let is_needed = self.connections(is_handed_over) > 0 || self.carries_for_another();
+            if !is_needed && idle_since.elapsed() >= settings.idle() {
                 return Drained::Idle;
+            }
+            if is_handed_over && self.post.has_parted_from(Role::Successor) {
+                return Drained::SuccessorEnded;
             }
             if Instant::now() >= deadline {
                 return Drained::GraceOver;
@@ -89,6 +98,11 @@ impl Viaduct {
         self.shards.iter().map(|shard| open(&shard.cells)).sum()
     }
 
+    /// Whether what comes for connections of the process before comes to it by this one.
+    fn carries_for_another(&self) -> bool {
+        self.post.reached().len() > 1
+    }
+
     /// Neighbours' OPTIONS, keepalives and probes are not among what is forwarded: they go on for ever.
     fn forwarded(&self) -> u64 {
         self.shards.iter().map(|shard| shard.cells.forwarded_total()).sum()
@@ -102,6 +116,7 @@ impl Drained {
             Drained::GraceOver => "the time is over",
             Drained::ToldAgain => "told again",
             Drained::ShardEnded => "a shard has ended",
+            Drained::SuccessorEnded => "the process that has taken over has ended",
         }
     }
 }

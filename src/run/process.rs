@@ -32,6 +32,7 @@ use crate::metrics::discovery::{DiscoveryCells, DiscoveryPage};
 use crate::metrics::names::NameCells;
 use crate::metrics::pool::PoolCells;
 use crate::metrics::reload::{ReloadCells, ReloadPage};
+use crate::metrics::upgrade::UpgradePage;
 use crate::observe::Observation;
 use crate::proxy::names::Families;
 use crate::proxy::names::exchange::Exchange;
@@ -153,7 +154,9 @@ impl Viaduct {
         );
         let metrics = metrics
             .map(|metrics| {
-                metrics.with(DiscoveryPage(found)).with(ReloadPage(reloads.clone())).with(told.cells.clone())
+                let upgrades = UpgradePage(post.upgrade_cells().clone());
+                let metrics = metrics.with(DiscoveryPage(found)).with(ReloadPage(reloads.clone()));
+                metrics.with(told.cells.clone()).with(upgrades)
             })
             .map_err(|error| RunError::Control(io::Error::other(error)))?;
         let admin = Arc::new(Admin { metrics, ready: AtomicBool::new(false) });

@@ -25,9 +25,11 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Reads them from variables and files; where the fleet's is not set, draws one.
+    /// Reads them from variables and files; where the fleet's is not set, draws one, if no other process is to know it.
     pub fn read(settings: &Settings) -> Result<Self, ConfigError> {
-        Self::read_or(settings, random_secret)
+        Self::read_or(settings, || {
+            if settings.upgrade.upgrade_socket.is_some() { Err(unknown()) } else { random_secret() }
+        })
     }
 
     /// The same again. One that was drawn stays while none is set; where one was set that is not any more, nothing is read: calls
@@ -74,6 +76,11 @@ fn random_secret() -> Result<Vec<u8>, ConfigError> {
          lost at a restart, and members of a fleet disagree about every call. Draw one by: openssl rand -hex 16"
     );
     Ok(secret)
+}
+
+fn unknown() -> ConfigError {
+    let wrong = "VIADUCT_UPGRADE_SOCKET is set, and who takes over must know what was signed before";
+    ConfigError::new("VIADUCT_SECRET", "unset", wrong, "16 random bytes or more, as from: openssl rand -hex 16")
 }
 
 fn secret_error(error: &dyn fmt::Display) -> ConfigError {

@@ -18,11 +18,12 @@
 //!   │                                         │ takes nothing more from the sockets, handles what it has taken
 //!   │ ◄───────────────────────────── released │
 //!   │ takes from the sockets                  │
-//!   │ running ──────────────────────────────► │ lets its connections end
+//!   │ running ──────────────────────────────► │
+//!   │ ◄──────────────────────────────── yours │ lets its connections end
 //! ```
 //!
-//! Where the second one ends before it says that it runs, the first takes its sockets up again. Meanwhile datagrams and connections wait
-//! in the kernel: for some milliseconds, while there is room for seconds.
+//! Where the second one ends before it says that it runs, or is slow to say so, the first takes its sockets up again. Meanwhile datagrams
+//! and connections wait in the kernel: for some milliseconds, while there is room for many more.
 //!
 //! To have the second one join the ports (`SO_REUSEPORT`) and the first one leave them looked simpler, as nothing need be
 //! passed. A socket that leaves takes along what has come to it since it was last read, and a listener resets the connections that it
@@ -40,21 +41,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use crossbeam::channel::Receiver;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
 use crate::config::error::ConfigError;
 use crate::config::{Settings, Switch};
-use crate::control::pool::member::{Health, Word};
 use crate::control::steward::PoolHandle;
-use crate::io::Sockets;
-use crate::io::channel::ChannelListener;
-use crate::shard::kin::Role;
+use crate::io::channel::{Channel, ChannelListener};
+use crate::io::{Sockets, raise_descriptor_limit};
+use crate::shard::kin::{Handed, Role};
 use crate::shard::thread::{Running, SocketGrip};
 
 use super::{RunError, Viaduct};
 use inheritance::Inheritance;
-use predecessor::Predecessor;
+use predecessor::{Predecessor, Taken};
 use protocol::{MemberStanding, SocketKind, SocketLabel};
 use successor::{Estate, offer};
 
@@ -65,7 +66,10 @@ const WORD: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(120);
 
 /// How long a shard may take to release its sockets. It is done within a turn.
-const RELEASE: Duration = Duration::from_secs(2);
+const RELEASE: Duration = Duration::from_secs(1);
+
+/// How long the second one may take to take the sockets up: what comes meanwhile has to wait, in buffers that have an end.
+const TAKE_UP: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether shards have.
 const LOOK: Duration = Duration::from_micros(500);
@@ -88,6 +92,8 @@ pub(super) fn find(settings: &Settings) -> Result<Option<(Predecessor, Inheritan
     match Predecessor::find(path) {
         Ok(None) => Ok(None),
         Ok(Some(mut predecessor)) => {
+            // Each socket is a descriptor; how many there may be is told when the shards start.
+            let _ = raise_descriptor_limit();
             let inheritance = predecessor.ask().map_err(RunError::Upgrade)?;
             Ok(Some((predecessor, inheritance)))
         }
@@ -132,21 +138,31 @@ impl Viaduct {
         // First what may fail: once it has taken over, there is nobody else.
         let own = self.estate(settings, admin, pool, grips.clone())?;
         if let Some(predecessor) = predecessor {
-            stand_as_before(std::mem::take(&mut inherited.members), settings, pool).await;
-            let process = self.post.process();
-            let taken = spawn_blocking(move || predecessor.take_over(&grips, process)).await;
+            inherited.must_be_signed_by(self.snapshot.keys())?;
+            inherited.warn_of_other_places(&link::places(&self.snapshot));
+            let standing = inherited.members.drain(..).filter(MemberStanding::is_told).collect();
+            stand_as_before(standing, settings, pool).await;
+            // From the first message on: what is for connections of that process waits for the way to it.
+            let handed = self.post.join_kin(Role::Predecessor, std::mem::take(&mut inherited.processes));
+            let taken = spawn_blocking(move || predecessor.take_over(&grips)).await;
             let taken = taken.map_err(|error| RunError::Control(io::Error::other(error)))?;
-            let channel = taken.map_err(RunError::Upgrade)?;
-            tracing::info!("taken over from the Viaduct that ran before");
-            link::carry_or_warn(
-                channel,
-                (Role::Predecessor, inherited.process),
-                &self.post,
-                link::places(&self.snapshot),
-            );
+            let Taken { channel, members, pause } = taken.map_err(RunError::Upgrade)?;
+            tracing::info!(pause_ms = pause.as_secs_f64() * 1e3, "taken over from the Viaduct that ran before");
+            self.post.upgrade_cells().pause_us.set(pause.as_micros() as u64);
+            self.link_to_predecessor(channel.zip(handed));
             inherited.close_rest();
+            stand_as_before(members, settings, pool).await;
         }
         Ok(own.map(|(listener, estate)| offer(listener, estate)))
+    }
+
+    fn link_to_predecessor(&self, link: Option<(Channel, Receiver<Handed>)>) {
+        match link {
+            Some((channel, handed)) => {
+                link::carry_or_warn(channel, Role::Predecessor, handed, &self.post, link::places(&self.snapshot));
+            }
+            None => self.post.part_from(Role::Predecessor),
+        }
     }
 
     /// What this process has to hand over, and where it will be asked for that; `None` where it is not to be asked.
@@ -169,20 +185,19 @@ impl Viaduct {
     }
 }
 
-/// Has the pool stand as it stood in the process before: what the administrator has said there, and what probes have found, if anybody
-/// is to find out more.
+/// Has the pool stand as these members stood in the process before: what the administrator has said there, and what probes have found,
+/// if anybody is to find out more.
 async fn stand_as_before(members: Vec<MemberStanding>, settings: &Settings, pool: &PoolHandle) {
+    if members.is_empty() {
+        return;
+    }
     let probes = settings.probe.probe == Switch::On;
     let change = pool.change(move |pool, now| {
         for MemberStanding { name, word, health, weight } in members {
             // Who is not in the pool any more stands nowhere.
-            if word != Word::default() {
-                let _ = pool.set_word(&name, word, now);
-            }
-            if weight.is_some() {
-                let _ = pool.set_weight(&name, weight);
-            }
-            if probes && health != Health::default() {
+            let _ = pool.set_word(&name, word, now);
+            let _ = pool.set_weight(&name, weight);
+            if probes {
                 let _ = pool.set_health(&name, health, now);
             }
         }

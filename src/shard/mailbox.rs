@@ -10,11 +10,15 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::io::{ConnectionId, Doorbell};
 use crate::metrics::cells::SentTag;
+use crate::metrics::upgrade::UpgradeCells;
 use crate::proxy::inbound::ConnectionRef;
 use crate::proxy::probe::exchange::ProbeExchange;
 use crate::proxy::verdict::NextHop;
 
 use super::kin::{Handed, Kin, Role};
+
+/// The most processes before this one that are known to others: more than anybody starts within one VIADUCT_GRACE_S.
+const ROW_MAX: usize = 15;
 
 /// The most parcels that wait for one shard: some turns' worth of all others. One that does not keep up with so many has other
 /// troubles.
@@ -119,10 +123,10 @@ impl PostOffice {
         }
     }
 
-    /// Hands messages for that process's connections to it: to whoever receives what this gives. `None` where there is one of
-    /// that role already.
-    pub fn join_kin(&self, role: Role, process: u32) -> Option<Receiver<Handed>> {
-        self.0.kin.join(role, process, self.0.boxes.len())
+    /// Hands messages for connections of these processes to the one of that role: to whoever receives what this gives. To the one
+    /// after, all that are nobody else's. `None` where there is one of that role already.
+    pub fn join_kin(&self, role: Role, processes: Vec<u32>) -> Option<Receiver<Handed>> {
+        self.0.kin.join(role, processes, self.0.boxes.len())
     }
 
     /// Hands nothing to it any more: it has ended.
@@ -130,13 +134,34 @@ impl PostOffice {
         self.0.kin.part(role);
     }
 
-    /// Has the shard decide about a message that has the connection it is for. One for no connection of this process is lost.
+    /// Whether a process of that role was there and has ended.
+    pub fn has_parted_from(&self, role: Role) -> bool {
+        self.0.kin.has_parted(role)
+    }
+
+    /// The processes whose connections are reached by this one: itself, and those before it that still run.
+    pub fn reached(&self) -> Vec<u32> {
+        let before = self.0.kin.before().iter().take(ROW_MAX);
+        std::iter::once(self.0.process).chain(before.copied()).collect()
+    }
+
+    /// Has the shard decide about a message from that process that has the connection it is for, or hands it on to the process that has.
+    /// Where nobody has, any shard decides, as if the connection were gone.
     pub fn take_in(&self, role: Role, handed: Handed) {
-        if let Some((shard, _)) = self.find(handed.to)
-            && self.0.kin.put(role, shard, handed)
-        {
+        let handed = match handed.to.process == self.0.process {
+            true => Some(handed),
+            false => self.0.kin.pass(role, handed),
+        };
+        let Some(handed) = handed else { return };
+        let shard = self.find(handed.to).map_or(0, |(shard, _)| shard);
+        if self.0.kin.put(role, shard, handed) {
             self.wake(shard);
         }
+    }
+
+    /// What is counted of upgrades.
+    pub fn upgrade_cells(&self) -> &Arc<UpgradeCells> {
+        &self.0.kin.cells
     }
 
     pub(super) fn kin(&self) -> &Kin {

@@ -232,6 +232,9 @@ fn run(plan: Plan, doorbell: &Doorbell, orders: &Orders, report: &Sender<Started
                 tracing::error!(shard = plan.number, %error, "the shard's sockets cannot be taken up");
                 break;
             }
+            if !accepts {
+                shard.stop_accepting();
+            }
             orders.is_released.store(shard.is_released(), Ordering::Release);
         }
         if let Err(error) = shard.turn(None) {

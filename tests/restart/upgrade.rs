@@ -1,47 +1,15 @@
-//! A second process takes over from the first: nothing is lost, nobody is refused, and a failed attempt changes nothing.
+//! A second process takes over from the first: nothing is lost, and nobody is refused.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use viaduct::io::channel::Channel;
-
 use crate::load::Load;
+use crate::meeting::{Meeting, engines, read};
 use crate::sip::{Backend, Client, ok, options, request, request_with};
-use crate::viaduct::{PATIENCE, Place, Viaduct, ask, until};
-
-/// The path by which processes meet.
-struct Meeting(PathBuf);
-
-impl Meeting {
-    fn new(name: &str) -> Self {
-        Meeting(std::env::temp_dir().join(format!("viaduct-{name}-{}.socket", std::process::id())))
-    }
-
-    fn setting(&self) -> (&str, &str) {
-        ("VIADUCT_UPGRADE_SOCKET", self.0.to_str().unwrap())
-    }
-}
-
-impl Drop for Meeting {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// From which engine to which.
-fn engines() -> Vec<[&'static str; 2]> {
-    match viaduct::io::probe(&viaduct::io::Options::default()) {
-        Ok(()) => vec![["uring", "uring"], ["poll", "poll"], ["uring", "poll"], ["poll", "uring"]],
-        Err(unavailable) => {
-            eprintln!("SKIPPED on io_uring: {unavailable}");
-            vec![["poll", "poll"]]
-        }
-    }
-}
+use crate::viaduct::{PATIENCE, Place, SECRET, Viaduct, ask, free, until};
 
 #[test]
 fn not_one_datagram_is_lost_under_load_on_any_engine() {
@@ -102,84 +70,6 @@ fn no_connection_is_refused_while_listeners_go_over() {
 }
 
 #[test]
-fn one_that_cannot_start_leaves_the_first_as_it_was() {
-    let meeting = Meeting::new("failing");
-    let backend = Backend::start("127.9.0.12");
-    let place = Place::before(backend.address);
-    let first = Viaduct::start(&place, &[meeting.setting()]);
-    let load = Load::on(place.sip);
-    until("no load", || load.sent() > 500);
-    let listen = format!("{},udp://192.0.2.77:5060", place.listen);
-    let wrong = place.command(&[meeting.setting(), ("VIADUCT_LISTEN", &listen)]).output().unwrap();
-    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
-    first.logs("has ended, so this one goes on");
-    let at_failure = load.sent();
-    until("no load", || load.sent() > at_failure + 500);
-    assert!(first.is_ready());
-    let (sent, answered) = load.end();
-    assert_eq!((backend.count(), answered), (sent, sent));
-    let mut first = first;
-    let second = Viaduct::start(&place, &[meeting.setting()]);
-    assert!(first.ends_within(PATIENCE) && second.is_ready(), "the next one takes over");
-}
-
-#[test]
-fn one_that_ends_before_it_runs_gives_back_what_it_was_handed() {
-    let meeting = Meeting::new("giving-back");
-    let backend = Backend::start("127.9.0.13");
-    let place = Place::before(backend.address);
-    let first = Viaduct::start(&place, &[meeting.setting()]);
-    let load = Load::on(place.sip);
-    until("no load", || load.sent() > 500);
-    let channel = Channel::open(&meeting.0).unwrap().expect("it offers itself");
-    channel.send(b"viaduct 1 0.0.0", &[]).unwrap();
-    let (mut buffer, mut descriptors) = (vec![0; 64 << 10], 0);
-    loop {
-        let packet = channel.receive(&mut buffer).unwrap();
-        descriptors += packet.descriptors.len();
-        if &buffer[..packet.length] == b"complete" {
-            break;
-        }
-    }
-    assert_eq!(descriptors, 5, "two shards with two listeners each, and the admin listener");
-    channel.send(b"ready", &[]).unwrap();
-    let packet = channel.receive(&mut buffer).unwrap();
-    assert_eq!(&buffer[..packet.length], b"released");
-    // What comes in this time waits in the sockets.
-    sleep(Duration::from_millis(100));
-    drop(channel);
-    first.logs("has ended, so this one goes on");
-    let at_failure = load.sent();
-    until("no load", || load.sent() > at_failure + 500);
-    let (sent, answered) = load.end();
-    assert_eq!((backend.count(), answered), (sent, sent));
-    let mut connection = TcpStream::connect(place.sip).unwrap();
-    connection.write_all(options(place.sip, "TCP").as_bytes()).unwrap();
-    assert!(read(&mut connection).starts_with("SIP/2.0 200 "), "it accepts connections again");
-}
-
-#[test]
-fn one_of_another_protocol_is_told_so_and_changes_nothing() {
-    let meeting = Meeting::new("protocol");
-    let backend = Backend::start("127.9.0.14");
-    let place = Place::before(backend.address);
-    let first = Viaduct::start(&place, &[meeting.setting()]);
-    for (hello, answer) in
-        [("viaduct 999 9.9.9", "hands over by protocol 1, and Viaduct 9.9.9"), ("hello", "not understood")]
-    {
-        let channel = Channel::open(&meeting.0).unwrap().expect("it offers itself");
-        channel.send(hello.as_bytes(), &[]).unwrap();
-        let mut buffer = [0; 1024];
-        let packet = channel.receive(&mut buffer).unwrap();
-        let told = std::str::from_utf8(&buffer[..packet.length]).unwrap();
-        assert!(told.starts_with("refused ") && told.contains(answer), "{told}");
-        first.logs("was refused to take over");
-    }
-    let client = Client::new("127.9.0.15", place.sip);
-    assert!(client.ask(&request("MESSAGE", "UDP", 1)).starts_with("SIP/2.0 200 "));
-}
-
-#[test]
 fn connections_stay_where_they_are_and_what_comes_for_them_gets_there() {
     for [from, to] in engines() {
         let meeting = Meeting::new("connections");
@@ -237,9 +127,142 @@ fn the_pool_stands_as_the_administrator_and_probes_left_it() {
     assert!(stands("two", "down"), "{}", document("two"));
 }
 
-/// The next answer on a connection, as far as one read brings it.
-fn read(connection: &mut TcpStream) -> String {
-    let mut buffer = [0; 4096];
-    let len = connection.read(&mut buffer).expect("an answer");
-    String::from_utf8(buffer[..len].to_vec()).unwrap()
+#[test]
+fn one_upgrade_after_another_loses_nothing_and_connections_of_each_process_are_reached() {
+    for [from, to] in engines() {
+        let meeting = Meeting::new("row");
+        let backend = Backend::start("127.9.0.40");
+        let place = Place::before(backend.address);
+        let start =
+            |engine| Viaduct::start(&place, &[meeting.setting(), ("VIADUCT_GRACE_S", "60"), ("VIADUCT_IO", engine)]);
+        let mut row = vec![start(from)];
+        let load = Load::on(place.sip);
+        let mut connections = vec![TcpStream::connect(place.sip).unwrap()];
+        for engine in [to, from, to] {
+            talk(&mut connections, 20);
+            row.push(start(engine));
+            connections.push(TcpStream::connect(place.sip).unwrap());
+            talk(&mut connections, 20);
+        }
+        let newest = row.last().unwrap();
+        assert!(
+            newest.metric("viaduct_messages_absorbed_total", "\"handed_on\"") >= 60.0,
+            "three processes have one each"
+        );
+        assert_eq!(newest.metric("viaduct_upgrade_predecessors", ""), 1.0);
+        drop(connections.drain(..3));
+        for first in &mut row[..3] {
+            assert!(first.ends_within(PATIENCE), "one of those before does not end");
+        }
+        talk(&mut connections, 20);
+        until("it has none before it", || row[3].metric("viaduct_upgrade_predecessors", "") == 0.0);
+        let (sent, answered) = load.end();
+        assert!(sent > 1000);
+        assert_eq!(answered, sent, "from {from} to {to}");
+    }
+}
+
+#[test]
+fn requests_on_connections_are_all_answered_while_sockets_and_listeners_go_over() {
+    for [from, to] in engines() {
+        let meeting = Meeting::new("stream-load");
+        let backend = Backend::start("127.9.0.41");
+        let place = Place::before(backend.address);
+        let mut first = Viaduct::start(&place, &[meeting.setting(), ("VIADUCT_IO", from)]);
+        let (is_over, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
+        let go_on = || {
+            let before = rounds.load(Ordering::Relaxed);
+            until("nothing is answered", || rounds.load(Ordering::Relaxed) > before + 50);
+        };
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| talk_until(&is_over, &rounds, &place))).collect();
+            go_on();
+            let _second = Viaduct::start(&place, &[meeting.setting(), ("VIADUCT_IO", to)]);
+            first.logs("another process has taken over");
+            go_on();
+            is_over.store(true, Ordering::Relaxed);
+            clients.into_iter().for_each(|client| client.join().unwrap());
+            assert!(first.ends_within(PATIENCE), "the first one does not end");
+        });
+    }
+}
+
+#[test]
+fn listeners_come_and_go_with_an_upgrade_and_as_many_shards_read_the_sockets_as_before() {
+    let meeting = Meeting::new("other");
+    let backend = Backend::start("127.9.0.42");
+    let place = Place::before(backend.address);
+    let mut first = Viaduct::start(&place, &[meeting.setting(), ("VIADUCT_SHARDS", "3")]);
+    let load = Load::on(place.sip);
+    until("no load", || load.sent() > 500);
+    let (sip, added) = (place.sip, free());
+    let other = Place { sip: added, listen: format!("udp://{sip},tcp://{added},udp://{added}"), ..place.clone() };
+    let mut second = Viaduct::start(&other, &[meeting.setting(), ("VIADUCT_SHARDS", "1")]);
+    let at_takeover = load.sent();
+    assert!(first.ends_within(PATIENCE), "the first one does not end");
+    until("no load", || load.sent() > at_takeover + 1000);
+    let (sent, answered) = load.end();
+    assert_eq!((backend.count(), answered), (sent, sent));
+    assert_eq!(second.metric("viaduct_io_engine_info", ""), 3.0, "as many shards as before");
+    assert!(TcpStream::connect(sip).is_err(), "nobody listens there any more");
+    talk(&mut [TcpStream::connect(added).unwrap()], 3);
+    assert!(Client::new("127.9.0.43", added).ask(&request("MESSAGE", "UDP", 1 << 50)).starts_with("SIP/2.0 200 "));
+    second.terminate();
+    assert!(second.ends_within(PATIENCE), "it does not end");
+}
+
+#[test]
+fn the_first_one_ends_with_the_one_that_took_over_and_leaves_the_address_to_the_next() {
+    let meeting = Meeting::new("both");
+    let backend = Backend::start("127.9.0.44");
+    let place = Place::before(backend.address);
+    let mut first = Viaduct::start(&place, &[meeting.setting(), ("VIADUCT_GRACE_S", "60")]);
+    let mut connections = [TcpStream::connect(place.sip).unwrap()];
+    talk(&mut connections, 1);
+    let second = Viaduct::start(&place, &[meeting.setting()]);
+    first.logs("another process has taken over");
+    // Killed: nobody tells the first one.
+    drop(second);
+    first.logs("the process that has taken over has ended");
+    assert!(first.ends_within(PATIENCE), "it does not end");
+    let _third = Viaduct::start(&place, &[meeting.setting()]);
+    assert!(Client::new("127.9.0.45", place.sip).ask(&request("MESSAGE", "UDP", 1)).starts_with("SIP/2.0 200 "));
+}
+
+#[test]
+fn a_secret_is_changed_with_an_upgrade_where_the_one_before_is_still_accepted() {
+    let meeting = Meeting::new("rotation");
+    let backend = Backend::start("127.9.0.46");
+    let place = Place::before(backend.address);
+    let mut first = Viaduct::start(&place, &[meeting.setting()]);
+    let rotated = [
+        ("VIADUCT_SECRET", "another secret, for tests"),
+        ("VIADUCT_SECRETS_ACCEPTED", SECRET),
+        ("VIADUCT_TABLE_SECRET", SECRET),
+    ];
+    let second = Viaduct::start(&place, &[&rotated[..], &[meeting.setting()]].concat());
+    assert!(first.ends_within(PATIENCE) && second.is_ready());
+}
+
+/// So many requests on each connection, each answered; each connection has its own numbers.
+fn talk(connections: &mut [TcpStream], requests: u64) {
+    static NUMBER: AtomicU64 = AtomicU64::new(1 << 40);
+    for connection in connections {
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        let first = NUMBER.fetch_add(requests, Ordering::Relaxed);
+        for number in first..first + requests {
+            connection.write_all(request("MESSAGE", "TCP", number).as_bytes()).unwrap();
+            let answer = read(connection);
+            assert!(answer.starts_with("SIP/2.0 200 ") && answer.contains(&format!("Call-ID: {number}@")), "{answer}");
+        }
+    }
+}
+
+/// Requests on a connection of its own, again and again; counts how often.
+fn talk_until(is_over: &AtomicBool, rounds: &AtomicU64, place: &Place) {
+    let mut connection = [TcpStream::connect(place.sip).unwrap()];
+    while !is_over.load(Ordering::Relaxed) {
+        talk(&mut connection, 5);
+        rounds.fetch_add(1, Ordering::Relaxed);
+    }
 }

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The fleet's.
+pub const SECRET: &str = "a secret for tests only";
+
 /// Where one listens, and in front of what.
 #[derive(Clone)]
 pub struct Place {
@@ -39,7 +42,7 @@ impl Place {
             command.env_remove(name);
         }
         command.env("VIADUCT_LISTEN", &self.listen).env("VIADUCT_ADMIN_LISTEN", self.admin.to_string());
-        command.env("VIADUCT_SECRET", "a secret for tests only").env("VIADUCT_BACKENDS", &self.backends);
+        command.env("VIADUCT_SECRET", SECRET).env("VIADUCT_BACKENDS", &self.backends);
         // The backends count what they are sent.
         command.env("VIADUCT_SHARDS", "2").env("VIADUCT_PROBE", "off").env("VIADUCT_OUTLIER", "off");
         command.envs(settings.iter().copied());

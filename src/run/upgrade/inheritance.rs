@@ -8,19 +8,25 @@ use std::os::fd::OwnedFd;
 use socket2::SockRef;
 
 use crate::config::Settings;
+use crate::config::error::ConfigError;
+use crate::proxy::keys::Keys;
 use crate::run::RunError;
 use crate::sip::Transport;
 
 use super::UpgradeError;
-use super::protocol::{MemberStanding, SocketKind, SocketLabel};
+use super::protocol::{MemberStanding, Seal, SocketKind, SocketLabel};
 
 /// What goes over. By default nothing.
 #[derive(Debug, Default)]
 pub struct Inheritance {
     /// How many shards the first process has; 0 where there is none.
     pub shards: u16,
-    /// The first process's number, which its connections are named by.
-    pub process: u32,
+    /// What tells the first process's keys.
+    pub seal: Seal,
+    /// The numbers of the first process and those before it, which their connections are named by.
+    pub processes: Vec<u32>,
+    /// The first process's listeners, in their order.
+    pub listeners: Vec<(Transport, SocketAddr)>,
     /// How the members of its pool stand.
     pub members: Vec<MemberStanding>,
     sockets: Vec<(SocketLabel, OwnedFd)>,
@@ -44,6 +50,37 @@ impl Inheritance {
         match names.first().filter(|_| self.is_some()) {
             Some(name) => Err(RunError::Upgrade(UpgradeError(format!("no backend is found by {name}")))),
             None => Ok(()),
+        }
+    }
+
+    /// Nothing is taken over by who does not know what was signed before: each dialog and each response under way would be lost.
+    pub(super) fn must_be_signed_by(&self, keys: &Keys) -> Result<(), RunError> {
+        if !self.seal.is_accepted_by(keys) {
+            let wrong = "the Viaduct that runs signs by another, so calls in progress would be lost";
+            let right = "the same, or that one among VIADUCT_SECRETS_ACCEPTED";
+            return Err(ConfigError::new("VIADUCT_SECRET", "(not shown)", wrong, right).into());
+        }
+        if self.seal.table != Seal::of(keys).table {
+            tracing::warn!(
+                "calls are placed otherwise than before (VIADUCT_TABLE_SECRET): those that are being set up are lost"
+            );
+        }
+        Ok(())
+    }
+
+    /// Warns of listeners that stand at another place than before: flows and return paths name them by that.
+    pub(super) fn warn_of_other_places(&self, listeners: &[(Transport, SocketAddr)]) {
+        for (place, (transport, address)) in self.listeners.iter().enumerate() {
+            let stands = listeners.iter().position(|listener| *listener == (*transport, *address));
+            if let Some(other) = stands.filter(|other| *other != place) {
+                tracing::warn!(
+                    listener = format!("{}://{address}", transport.label()),
+                    before = place + 1,
+                    after = other + 1,
+                    "a listener stands at another place in VIADUCT_LISTEN: responses that are under way to it are lost, and so \
+                     are clients that are known by it. Put further listeners behind those that there are"
+                );
+            }
         }
     }
 

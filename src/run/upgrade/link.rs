@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::thread::Builder;
 
+use crossbeam::channel::Receiver;
+
 use crate::io::channel::Channel;
 use crate::proxy::inbound::{ConnectionRef, ListenerIndex};
 use crate::proxy::snapshot::Snapshot;
@@ -27,16 +29,16 @@ pub(super) fn places(snapshot: &Snapshot) -> Places {
     snapshot.listeners().iter().map(|listener| (listener.transport, listener.address)).collect()
 }
 
-/// Carries messages to that process and from it, until it ends. Where that cannot be done, connections are as good as gone for the
+/// Carries messages to that process, those that were handed to it, and from it, until it ends. Where that cannot be done, connections are as good as gone for the
 /// other process, and nothing else.
-pub(super) fn carry_or_warn(channel: Channel, kin: (Role, u32), post: &PostOffice, places: Places) {
-    if let Err(error) = carry(channel, kin, post, places) {
+pub(super) fn carry_or_warn(channel: Channel, role: Role, handed: Receiver<Handed>, post: &PostOffice, places: Places) {
+    if let Err(error) = carry(channel, role, handed, post, places) {
+        post.part_from(role);
         tracing::warn!(%error, "what comes for connections of the other process does not get there");
     }
 }
 
-fn carry(channel: Channel, (role, process): (Role, u32), post: &PostOffice, places: Places) -> io::Result<()> {
-    let Some(handed) = post.join_kin(role, process) else { return Ok(()) };
+fn carry(channel: Channel, role: Role, handed: Receiver<Handed>, post: &PostOffice, places: Places) -> io::Result<()> {
     channel.set_patience(None)?;
     let (outward, of_writer, post) = (channel.try_clone()?, places.clone(), post.clone());
     Builder::new().name("kin-out".to_owned()).spawn(move || {
@@ -53,9 +55,9 @@ fn carry(channel: Channel, (role, process): (Role, u32), post: &PostOffice, plac
             if packet.length == 0 {
                 break;
             }
-            // What is not understood, or for no connection of ours, is for nobody.
-            if let Some(message) = read(&buffer[..packet.length], &places) {
-                post.take_in(role, message);
+            match read(&buffer[..packet.length], &places) {
+                Some(message) => post.take_in(role, message),
+                None => post.upgrade_cells().lost(),
             }
         }
         post.part_from(role);

@@ -3,25 +3,26 @@
 //! It has a thread of its own, which sleeps until somebody comes. A task on the control thread looked thriftier; it would hold up probes
 //! and the admin listener while it waits for shards.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::{Builder, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::control::drain::{Cause, DrainHandle};
 use crate::control::steward::PoolState;
 use crate::io::channel::{Channel, ChannelListener, DESCRIPTORS_MAX};
+use crate::metrics::upgrade::Failure;
 use crate::shard::kin::Role;
 use crate::shard::mailbox::PostOffice;
 use crate::shard::thread::SocketGrip;
 
 use super::link::{self, Places};
 use super::predecessor::wait_until;
-use super::protocol::{MemberStanding, PACKET_BYTES_MAX, PROTOCOL, SocketLabel, Told};
-use super::{RELEASE, START, WORD};
+use super::protocol::{MemberStanding, PACKET_BYTES_MAX, PROTOCOL, Seal, SocketLabel, Told};
+use super::{RELEASE, START, TAKE_UP, WORD};
 
 /// What a process has to hand over.
 #[derive(Debug)]
@@ -45,8 +46,8 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Why nothing was handed over.
 enum Kept {
-    /// The other has gone or does not answer.
-    Gone(io::Error),
+    /// The other does not answer, or cannot be answered.
+    Unheard(io::Error),
     /// It was refused.
     Refused(String),
     /// It ended before it said that it runs.
@@ -55,7 +56,10 @@ enum Kept {
 
 impl From<io::Error> for Kept {
     fn from(error: io::Error) -> Self {
-        Kept::Gone(error)
+        match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Kept::Ended,
+            _ => Kept::Unheard(error),
+        }
     }
 }
 
@@ -80,48 +84,50 @@ impl Estate {
     /// Returns when a process has taken over.
     fn hand_over_to_one(&self, listener: &ChannelListener) {
         loop {
-            let handed_over = listener.accept().map_err(Kept::Gone).and_then(|channel| {
-                let process = self.hand_over(&channel)?;
-                Ok((channel, process))
+            let handed_over = listener.accept().map_err(Kept::Unheard).and_then(|channel| {
+                self.hand_over(&channel)?;
+                Ok(channel)
             });
             match handed_over {
-                Ok((channel, process)) => {
-                    let kin = (Role::Successor, process);
-                    return link::carry_or_warn(channel, kin, &self.post, self.places.clone());
+                Ok(channel) => return self.carry(channel),
+                Err(kept) => {
+                    kept.log();
+                    self.post.upgrade_cells().failed(kept.failure());
                 }
-                Err(kept) => kept.log(),
             }
             sleep(RETRY);
         }
     }
 
-    /// Hands over to the process at the other end of a channel, whose number it gives.
-    fn hand_over(&self, channel: &Channel) -> Result<u32, Kept> {
+    /// Has what comes for connections of either process get there.
+    fn carry(&self, channel: Channel) {
+        // There is one who takes over.
+        if let Some(handed) = self.post.join_kin(Role::Successor, Vec::new()) {
+            link::carry_or_warn(channel, Role::Successor, handed, &self.post, self.places.clone());
+        }
+    }
+
+    /// Hands over to the process at the other end of a channel.
+    fn hand_over(&self, channel: &Channel) -> Result<(), Kept> {
         let mut buffer = vec![0; PACKET_BYTES_MAX];
         channel.set_patience(Some(WORD))?;
         match hear(channel, &mut buffer)? {
             Told::Hello { protocol: PROTOCOL, version } => tracing::info!(version, "another Viaduct is to take over"),
-            Told::Hello { protocol, version } => {
-                let own = env!("CARGO_PKG_VERSION");
-                return refuse(
-                    channel,
-                    format!(
-                        "this is Viaduct {own}, which hands over by protocol {PROTOCOL}, and Viaduct {version} takes \
-                             over by protocol {protocol}: restart it in place of an upgrade"
-                    ),
-                );
-            }
+            Told::Hello { protocol, version } => return refuse(channel, other_protocol(protocol, &version)),
             told => return refuse(channel, format!("out of turn: {told}")),
         }
         self.stays(channel)?;
-        self.tell_all(channel)?;
+        let offered = self.members();
+        self.tell_all(channel, &offered)?;
         channel.set_patience(Some(START))?;
         match hear(channel, &mut buffer)? {
             Told::Ready => {}
             told => return refuse(channel, format!("out of turn: {told}")),
         }
         self.stays(channel)?;
-        channel.set_patience(Some(WORD))?;
+        channel.set_patience(Some(TAKE_UP))?;
+        let changed = self.members().into_iter().filter(|member| !offered.contains(member));
+        changed.map(Told::Member).try_for_each(|member| tell(channel, &member))?;
         let outcome = self.release_to(channel, &mut buffer);
         if outcome.is_err() {
             self.grips.iter().for_each(SocketGrip::take_up);
@@ -137,34 +143,40 @@ impl Estate {
         Ok(())
     }
 
-    /// Releases the sockets. They must be taken up again where this fails.
-    fn release_to(&self, channel: &Channel, buffer: &mut [u8]) -> Result<u32, Kept> {
+    /// Releases the sockets. They must be taken up again where this fails. Where it does not, they are the other's, even if it has
+    /// ended meanwhile: it may have taken from them.
+    fn release_to(&self, channel: &Channel, buffer: &mut [u8]) -> Result<(), Kept> {
+        let begun = Instant::now();
         self.grips.iter().for_each(SocketGrip::release);
         if !wait_until(RELEASE, || self.grips.iter().all(SocketGrip::is_released)) {
             return refuse(channel, "a shard does not release its sockets".to_owned());
         }
-        tell(channel, &Told::Released)?;
+        tell(channel, &Told::Released { paused_us: begun.elapsed().as_micros() as u64 })?;
         match hear(channel, buffer)? {
-            Told::Running { process } => Ok(process),
-            _ => Err(Kept::Ended),
+            Told::Running => Ok(tell(channel, &Told::Yours)?),
+            told => refuse(channel, format!("out of turn: {told}")),
         }
     }
 
-    fn tell_all(&self, channel: &Channel) -> io::Result<()> {
-        let shards = self.grips.len() as u16;
-        tell(channel, &Told::Offer { shards, process: self.post.process() })?;
+    fn tell_all(&self, channel: &Channel, members: &[MemberStanding]) -> io::Result<()> {
+        let (shards, processes) = (self.grips.len() as u16, self.post.reached());
+        let seal = Seal::of(self.pool.borrow().snapshot.keys());
+        tell(channel, &Told::Offer { shards, seal, processes })?;
+        tell(channel, &Told::Listeners(self.places.clone()))?;
         for some in self.sockets.chunks(DESCRIPTORS_MAX) {
             let told = Told::Sockets(some.iter().map(|(label, _)| *label).collect());
             let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
             channel.send(told.to_string().as_bytes(), &descriptors)?;
         }
-        let members: Vec<MemberStanding> = {
-            let state = self.pool.borrow();
-            let stays = state.members.iter().filter(|member| member.leaving.is_none());
-            stays.map(MemberStanding::of).collect()
-        };
-        members.into_iter().try_for_each(|member| tell(channel, &Told::Member(member)))?;
+        members.iter().cloned().map(Told::Member).try_for_each(|member| tell(channel, &member))?;
         tell(channel, &Told::Complete)
+    }
+
+    /// How the pool stands.
+    fn members(&self) -> Vec<MemberStanding> {
+        let state = self.pool.borrow();
+        let stays = state.members.iter().filter(|member| member.leaving.is_none());
+        stays.map(MemberStanding::of).collect()
     }
 }
 
@@ -188,12 +200,28 @@ fn refuse<T>(channel: &Channel, why: String) -> Result<T, Kept> {
     Err(Kept::Refused(why))
 }
 
+fn other_protocol(protocol: u32, version: &str) -> String {
+    format!(
+        "this is Viaduct {}, which hands over by protocol {PROTOCOL}, and Viaduct {version} takes over by protocol {protocol}: \
+         restart it in place of an upgrade",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
 impl Kept {
     fn log(&self) {
         match self {
-            Kept::Gone(error) => tracing::warn!(%error, "no other Viaduct has taken over, so this one goes on"),
+            Kept::Unheard(error) => tracing::warn!(%error, "no other Viaduct has taken over, so this one goes on"),
             Kept::Refused(why) => tracing::warn!(why, "another Viaduct was refused to take over, so this one goes on"),
             Kept::Ended => tracing::warn!("the Viaduct that was to take over has ended, so this one goes on"),
+        }
+    }
+
+    fn failure(&self) -> Failure {
+        match self {
+            Kept::Unheard(_) => Failure::Unheard,
+            Kept::Refused(_) => Failure::Refused,
+            Kept::Ended => Failure::Ended,
         }
     }
 }
