@@ -16,6 +16,7 @@
 //! | `webrtc` | a phone in a browser, over WSS |
 //! | `living_pool` | calls while proxies die, come back, drain and join, and another Viaduct takes over |
 //! | `dialogs` | dialogs, registrations and transfers, carried on while the pool changes |
+//! | `upgraded` | calls that go on while one Viaduct takes over from another |
 
 mod peers {
     pub mod agent;
@@ -30,6 +31,7 @@ mod peers {
     mod secure;
     pub mod sipp;
     pub mod splitter;
+    mod upgraded;
     pub mod viaduct;
     mod webrtc;
 }

@@ -147,7 +147,7 @@ impl Viaduct {
             let taken = spawn_blocking(move || predecessor.take_over(&grips)).await;
             let taken = taken.map_err(|error| RunError::Control(io::Error::other(error)))?;
             let Taken { channel, members, pause } = taken.map_err(RunError::Upgrade)?;
-            tracing::info!(pause_ms = pause.as_secs_f64() * 1e3, "taken over from the Viaduct that ran before");
+            tracing::info!(pause_us = pause.as_micros() as u64, "taken over from the Viaduct that ran before");
             self.post.upgrade_cells().pause_us.set(pause.as_micros() as u64);
             self.link_to_predecessor(channel.zip(handed));
             inherited.close_rest();

@@ -45,6 +45,12 @@ impl Viaduct {
         self.process.assert_running();
     }
 
+    /// The same with an admin listener of its own; gives the process that was before, which ends once its connections have.
+    pub fn upgrade_beside(&mut self, scene: &Scene, settings: &[(&str, &str)]) -> Process {
+        let newer = Viaduct::start_at(scene, self.address, settings);
+        std::mem::replace(self, newer).process
+    }
+
     fn start_at(scene: &Scene, address: SocketAddr, settings: &[(&str, &str)]) -> Viaduct {
         let admin = TcpListener::bind((address.ip(), 0)).and_then(|listener| listener.local_addr()).unwrap();
         let mut process = launch(scene, "viaduct", (address, admin), settings);

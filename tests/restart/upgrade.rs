@@ -31,7 +31,7 @@ fn not_one_datagram_is_lost_under_load_on_any_engine() {
         );
         assert_eq!(second.metric("viaduct_kernel_drops_total", ""), 0.0);
         let (sent, answered) = load.end();
-        assert_eq!((backend.count(), answered), (sent, sent), "from {from} to {to}");
+        assert_eq!((backend.count(), answered), (sent, sent), "from {from} to {to}: {}", second.accounts());
         second.terminate();
         assert!(second.ends_within(PATIENCE), "it does not end");
         assert!(!meeting.0.exists(), "it leaves its socket behind");
@@ -158,7 +158,7 @@ fn one_upgrade_after_another_loses_nothing_and_connections_of_each_process_are_r
         until("it has none before it", || row[3].metric("viaduct_upgrade_predecessors", "") == 0.0);
         let (sent, answered) = load.end();
         assert!(sent > 1000);
-        assert_eq!(answered, sent, "from {from} to {to}");
+        assert_eq!(answered, sent, "from {from} to {to}: {}", row[3].accounts());
     }
 }
 

@@ -96,6 +96,14 @@ impl Viaduct {
         get(self.place.admin, "/readyz").starts_with("HTTP/1.1 200")
     }
 
+    /// What has become of messages, for who finds some missing.
+    pub fn accounts(&self) -> String {
+        let page = get(self.place.admin, "/metrics");
+        let names = ["viaduct_messages", "viaduct_kernel_drops", "viaduct_send", "viaduct_upgrade", "viaduct_receive"];
+        let is_told = |line: &&str| names.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0");
+        page.lines().filter(is_told).map(|line| format!("{line}\n")).collect()
+    }
+
     /// The sum of a metric over all lines that have these words.
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
         let page = get(self.place.admin, "/metrics");
