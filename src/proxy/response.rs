@@ -31,19 +31,31 @@ pub(super) fn decide(
     status: u16,
     draft: &mut Draft,
 ) -> (Verdict, Option<Sample>, Option<LossReport>) {
-    let own = top_via(inbound.bytes, head);
-    let found = route(snapshot, inbound, head, own.as_ref(), draft);
-    let (verdict, own) = match &found {
-        Ok((WayBack { is_doubled: true, .. }, own)) if status / 100 != 2 => {
-            (Verdict::Absorb(AbsorbReason::DoubledAnswer), *own)
-        }
-        Ok((WayBack { hop, .. }, own)) => {
-            (Verdict::Forward { hop: *hop, to: snapshot.side_of(hop.to), backend: None }, *own)
-        }
-        Err(reason) => return (Verdict::Drop(*reason), None, None),
+    let dropped = |reason| (Verdict::Drop(reason), None, None);
+    let message = inbound.bytes;
+    let own = top_via(message, head);
+    let (end, own, below) = match vias(message, head, own.as_ref()) {
+        Ok(found) => found,
+        Err(reason) => return dropped(reason),
     };
+    let Some(below) = &Via::parse(message, below) else { return dropped(malformed(HeaderName::Via)) };
+    let way_back = way_back(snapshot, message, head, (own, below), inbound.local);
+    let (hop, is_doubled) = match &way_back {
+        Ok(WayBack { hop, is_doubled }) => (hop, *is_doubled),
+        Err(reason) => return dropped(*reason),
+    };
+    if let Err(reason) = write(snapshot, head, own, hop, end, draft) {
+        return dropped(reason);
+    }
     let sample = latency::sample(snapshot, inbound, side, head, own, status);
-    (verdict, sample, own.oc.and_then(|_| load(snapshot, inbound, side, own)))
+    let load = own.oc.and_then(|_| load(snapshot, inbound, side, own));
+    // Where the request went to two backends, only the one that has its INVITE answers the CANCEL 2xx: the other answers 481, or
+    // whatever comes of passing it on (§16.10), and that must not end the client's transaction.
+    let verdict = match is_doubled && status / 100 != 2 {
+        true => Verdict::Absorb(AbsorbReason::DoubledAnswer),
+        false => Verdict::Forward { hop: *hop, to: snapshot.side_of(hop.to), backend: None },
+    };
+    (verdict, sample, load)
 }
 
 /// What a backend says of its load, where that was asked for (RFC 7339 §5.4). It is not signed: a backend that passes our Via on and
@@ -54,35 +66,38 @@ fn load(snapshot: &Snapshot, inbound: &Inbound<'_>, side: Side, own: &Via) -> Op
     if is_asked_for { LossReport::of(inbound.bytes, own) } else { None }
 }
 
-/// The way back, and our Via, `own`, which has been verified. Where the request went to two backends, only the one that has its
-/// INVITE answers the CANCEL 2xx: the other answers 481, or whatever comes of passing it on (§16.10), and that must not end the
-/// client's transaction.
-fn route<'a>(
-    snapshot: &Snapshot,
-    inbound: &Inbound<'_>,
-    head: &Head,
-    own: Option<&'a Via>,
-    draft: &mut Draft,
-) -> Result<(WayBack, &'a Via), DropReason> {
-    let message = inbound.bytes;
-    let malformed = |name| DropReason::Malformed(Fault::Header(name));
+/// Where the message ends, the topmost Via, `own`, and where the one below it stands, in a response that can be passed on at all.
+fn vias<'a>(message: &[u8], head: &Head, own: Option<&'a Via>) -> Result<(u32, &'a Via, Span), DropReason> {
     if let Some(name) = head.repeated() {
         return Err(DropReason::Malformed(Fault::Repeated(name)));
     }
     let end = message_end(message, head).ok_or(malformed(HeaderName::ContentLength))?;
     let own = own.ok_or(malformed(HeaderName::Via))?;
-    let below = Via::parse(message, values_below(head, own).ok_or(DropReason::ResponseExhausted)?);
-    let below = below.as_ref().ok_or(malformed(HeaderName::Via))?;
-    let way_back = way_back(snapshot, message, head, (own, below), inbound.local)?;
-    if head.has_bare_line_feed() && snapshot.is_stream(way_back.hop.listener) {
+    let below = values_below(head, own).ok_or(DropReason::ResponseExhausted)?;
+    Ok((end, own, below))
+}
+
+fn malformed(name: HeaderName) -> DropReason {
+    DropReason::Malformed(Fault::Header(name))
+}
+
+/// Writes the response as it goes to that hop.
+fn write(
+    snapshot: &Snapshot,
+    head: &Head,
+    own: &Via,
+    hop: &NextHop,
+    end: u32,
+    draft: &mut Draft,
+) -> Result<(), DropReason> {
+    if head.has_bare_line_feed() && snapshot.is_stream(hop.listener) {
         return Err(DropReason::Malformed(Fault::NoEndOfHead));
     }
     draft
         .keep(Span { start: head.message_start, end })
         .and_then(|()| delete_own_via(head, own, draft))
-        .and_then(|()| rewrite::write_content_length(snapshot, head, &way_back.hop, end, draft))
-        .map_err(|DraftFull| DropReason::DraftFull)?;
-    Ok((way_back, own))
+        .and_then(|()| rewrite::write_content_length(snapshot, head, hop, end, draft))
+        .map_err(|DraftFull| DropReason::DraftFull)
 }
 
 /// The way back of a request that Viaduct forwarded.
