@@ -29,12 +29,14 @@ pub fn check(settings: &Settings) -> Result<String, RunError> {
             format!("{}://{}, advertised as {advertised}", listener.transport.label(), listener.address),
         );
     }
+    let taken = match settings.upgrade.upgrade_socket {
+        Some(_) => {
+            "is in use: Viaduct could be started now only if that is one that hands over (VIADUCT_UPGRADE_SOCKET)"
+        }
+        None => "is in use, perhaps by a running Viaduct: it could not be started now",
+    };
     for (transport, address) in in_use {
-        let transport = transport.label();
-        line(
-            "",
-            format!("{transport}://{address} is in use, perhaps by a running Viaduct: it could not be started now"),
-        );
+        line("", format!("{}://{address} {taken}", transport.label()));
     }
     let shares = snapshot.table().shares();
     for (index, backend) in snapshot.pool().backends().iter().enumerate() {

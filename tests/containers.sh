@@ -32,6 +32,7 @@ main() {
   check "where io_uring is demanded, the container's own profile is a refusal that names the remedy" demanded
   check "where locked memory is short, the refusal names the limit" locked_memory
   check "a quota of one CPU makes one shard" quota
+  check "a second container takes over from the first in the midst of calls" upgrade
   printf '%d passed, %d failed\n' "$passed" "$failed"
   ((failed == 0))
 }
@@ -82,6 +83,27 @@ locked_memory() {
 quota() {
   container run --rm "${common[@]}" "${settings[@]}" --cpus 1 "$image" check >"$scratch/quota"
   grep -E '^VIADUCT_SHARDS +1$' "$scratch/quota"
+}
+
+# As deploy/README.md has it: the host's network, one user, and a volume with the socket.
+upgrade() {
+  local meeting=$scratch/meeting
+  install -d -o 65532 -g 65532 "$meeting"
+  local shared=(--volume "$meeting:/run/viaduct" -e VIADUCT_UPGRADE_SOCKET=/run/viaduct/upgrade)
+  start first "${shared[@]}" --security-opt seccomp=deploy/seccomp.json
+  call &
+  local calling=$!
+  sleep 1.5
+  # The other engine, under the container engine's own profile.
+  container run --detach --name second "${common[@]}" "${settings[@]}" "${shared[@]}" "$image"
+  eventually has_ended first
+  container logs second 2>&1 | grep -F 'taken over from the Viaduct that ran before'
+  wait "$calling" || { explain; return 1; }
+  curl --silent --fail "http://$admin/metrics" >"$scratch/metrics"
+  (($(sum viaduct_backend_requests_total) > calls))
+  [[ $(sum viaduct_messages_dropped_total) == 0 ]]
+  engines_are poll 1
+  ends_well second
 }
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -138,6 +160,10 @@ engines_are() {
 ends_well() {
   container stop --time 10 "$1"
   [[ $(container inspect --format '{{.State.ExitCode}}' "$1") == 0 ]]
+}
+
+has_ended() {
+  [[ $(container inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$1") == "exited 0" ]]
 }
 
 # Runs what must end with exit code 1, and keeps what it says.

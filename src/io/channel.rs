@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::retry_on_intr;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::descriptors::peer_user;
 
 /// One end of a channel.
 #[derive(Debug)]
@@ -117,14 +118,16 @@ impl Channel {
 
     /// A process of root's may do whatever it likes anyway.
     fn of_own_user(self) -> io::Result<Self> {
-        let uid = socket_peercred(self.0.as_fd())?.uid;
-        if uid == geteuid() || uid.is_root() {
+        let user = peer_user(self.0.as_fd())?;
+        if user == geteuid().as_raw() || user == ROOT {
             return Ok(self);
         }
-        let wrong = format!("it is of a process of user {}", uid.as_raw());
+        let wrong = format!("it is of a process of user {user}");
         Err(io::Error::new(ErrorKind::PermissionDenied, wrong))
     }
 }
+
+const ROOT: u32 = 0;
 
 impl ChannelListener {
     /// Listens beside that path, where nobody looks, until it is [named](ChannelListener::name). Nobody but the owner may open the
