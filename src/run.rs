@@ -133,6 +133,10 @@ pub fn run(source: Source, mut reading: Reading, log: LogFilter) -> Result<(), R
         let (reload, asked) = Reload::open();
         let desk = Desk { pool, servers, guard: reload::guard(settings)?, log: Arc::new(log) };
         let api = viaduct.api(desk.clone(), Some(reload));
+        if predecessor.is_some() && terminations.was_told().await {
+            tracing::info!("told to end before anything was taken over, so the Viaduct that runs goes on");
+            return Ok(());
+        }
         // Behind this nothing may fail: another process may have ended for it.
         let offered = viaduct.succeed(predecessor, inherited, settings, &admin, &desk.pool).await?;
         let address = settings.admin.admin_listen;

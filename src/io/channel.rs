@@ -7,7 +7,7 @@ use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -55,8 +55,12 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// Those of connect(2), and `PermissionDenied` where the process is another user's.
+    /// Those of connect(2), `PermissionDenied` where the process is another user's, and `InvalidInput` where something else is
+    /// there than a socket, which whoever listens there next would take away.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "there is a file that is no socket"));
+        }
         let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
         match socket.connect(&SockAddr::unix(path)?) {
             Ok(()) => Channel(socket).of_own_user().map(Some),
@@ -245,6 +249,15 @@ mod tests {
         assert!(Channel::open(&path).unwrap().is_some());
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let path = path("file");
+        fs::write(&path, "settings").unwrap();
+        assert_eq!(Channel::open(&path).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "settings");
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]
