@@ -7,15 +7,12 @@
 //! call, and after the completion queue has been emptied, a slot that posted nothing was taken.
 
 use std::io;
-use std::net::UdpSocket;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{SubmissionQueue, cqueue, opcode};
 
 use super::control::drops_since;
-use super::descriptors::drops_so_far;
 use super::handler::Silent;
 use super::outbox::Wire;
 use super::streams::{FINISH_ROUNDS_MAX, finish_all};
@@ -27,6 +24,7 @@ mod files;
 mod message;
 mod operation;
 mod probe;
+mod receiver;
 mod ring;
 mod setup;
 mod streams;
@@ -36,6 +34,7 @@ use buffers::{Buffers, GROUP, STREAM_GROUP};
 use files::{File, Files};
 use operation::Operation;
 pub use probe::probe;
+use receiver::{Receiver, count_failure, receive};
 use ring::{Ring, Wait};
 pub use setup::RingSetup;
 
@@ -59,16 +58,6 @@ pub(crate) struct Uring {
     arrivals: Vec<Arrival>,
     /// Nothing is to be taken from the sockets.
     released: bool,
-}
-
-/// A socket's multishot receive.
-#[derive(Clone, Copy, Debug)]
-struct Receiver {
-    armed: bool,
-    /// Whether it has been armed before, so that arming it is arming it again.
-    begun: bool,
-    /// The socket's drop counter as last seen.
-    drops: u32,
 }
 
 /// A completion that filled a buffer.
@@ -116,16 +105,10 @@ impl Uring {
         self.streams.stop_accepting();
     }
 
-    /// Arms nothing any more that takes from the sockets, and ends what is armed. What was taken before has been posted when
-    /// the end of it is.
+    /// Arms nothing any more that takes from the sockets; what is armed is ended by the turns that follow.
     pub(crate) fn release(&mut self) {
         self.released = true;
-        for (socket, receiver) in self.receivers.iter().enumerate() {
-            if receiver.armed {
-                self.ring.cancel(Operation::Receive(socket as u16));
-            }
-        }
-        self.streams.release(&self.ring);
+        self.streams.release();
     }
 
     /// Whether nothing that takes from the sockets is armed.
@@ -141,6 +124,9 @@ impl Uring {
     /// A first round that may wait, then more for what one call of the kernel left over.
     pub(crate) fn turn(&mut self, handler: &mut impl Handler, timeout: Option<Duration>) -> io::Result<Turn> {
         let mut turn = Turn::default();
+        if self.released {
+            self.let_go();
+        }
         self.tend_streams(handler);
         self.round(handler, timeout, &mut turn)?;
         for _ in 1..ROUNDS_MAX {
@@ -150,6 +136,17 @@ impl Uring {
             self.round(handler, Some(Duration::ZERO), &mut turn)?;
         }
         Ok(turn)
+    }
+
+    /// Ends what takes from the sockets. What it had taken has been posted when the end of it is. Asked for in each turn until then: the
+    /// kernel does not find what it has not consumed yet.
+    fn let_go(&mut self) {
+        for (socket, receiver) in self.receivers.iter().enumerate() {
+            if receiver.armed {
+                self.ring.cancel(Operation::Receive(socket as u16));
+            }
+        }
+        self.streams.let_go(&self.ring);
     }
 
     /// Sends are settled before datagrams are handled, so that their slots are free for the answers;
@@ -381,12 +378,6 @@ impl Uring {
     }
 }
 
-impl Receiver {
-    fn of(socket: &UdpSocket) -> Self {
-        Self { armed: false, begun: false, drops: drops_so_far(socket.as_fd()) }
-    }
-}
-
 /// How often one turn enters the kernel at most. Under load an entry yields 30 to 70 datagrams, so that
 /// a turn handles a few hundred (measured: 264): enough to spread its fixed cost, and half a
 /// millisecond of work at most.
@@ -402,13 +393,6 @@ const SETTLE: Duration = Duration::from_millis(10);
 /// A cancelled receive completes in the first round.
 const QUIESCE_ROUNDS_MAX: u32 = 20;
 const QUIESCE_ROUND: Duration = Duration::from_millis(50);
-
-fn receive(socket: u16, file: File, header: &libc::msghdr) -> Entry {
-    opcode::RecvMsgMulti::new(file.number, header, GROUP)
-        .build()
-        .flags(file.flags)
-        .user_data(Operation::Receive(socket).user_data())
-}
 
 /// A send that never waits. Whether its success posts a completion is for the caller to add.
 fn send(slot: u16, wire: &Wire, file: File) -> Entry {
@@ -432,12 +416,4 @@ fn push(queue: &mut SubmissionQueue<'_>, entry: &Entry) -> bool {
     // the engine, does not move, and is not reused before their completion; the engine cancels them
     // before it drops or else leaks it.
     unsafe { queue.push(entry) }.is_ok()
-}
-
-fn count_failure(result: i32, turn: &mut Turn) {
-    if result == -libc::ENOBUFS {
-        turn.starved += 1;
-    } else if result < 0 && result != -libc::ECANCELED {
-        turn.receive_errors += 1;
-    }
 }

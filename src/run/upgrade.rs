@@ -12,7 +12,7 @@
 //! ```text
 //! second                                    first
 //!   │ hello ────────────────────────────────► │
-//!   │ ◄──── offer: descriptors, how the pool stands
+//!   │ ◄─── offer: descriptors, how the pool stands
 //!   │ starts: settings, certificates, shards  │ goes on as if nothing had happened
 //!   │ ready ────────────────────────────────► │
 //!   │                                         │ takes nothing more from the sockets, handles what it has taken

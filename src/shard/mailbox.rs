@@ -3,6 +3,7 @@
 //! A lock around each connection looked simpler, as any shard could write to it. The kernel's operations on it belong to one
 //! ring, and two shards that write in turn would cut messages into each other; so the message travels, not the connection.
 
+use std::iter;
 use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
@@ -142,7 +143,7 @@ impl PostOffice {
     /// The processes whose connections are reached by this one: itself, and those before it that still run.
     pub fn reached(&self) -> Vec<u32> {
         let before = self.0.kin.before().iter().take(ROW_MAX);
-        std::iter::once(self.0.process).chain(before.copied()).collect()
+        iter::once(self.0.process).chain(before.copied()).collect()
     }
 
     /// Has the shard decide about a message from that process that has the connection it is for, or hands it on to the process that has.

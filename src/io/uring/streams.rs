@@ -105,9 +105,13 @@ impl Driver {
         self.stopped = true;
     }
 
-    /// Arms no listener for now, and ends what is armed.
-    pub(super) fn release(&mut self, ring: &Ring) {
+    /// Arms no listener for now.
+    pub(super) fn release(&mut self) {
         self.released = true;
+    }
+
+    /// Ends what is armed to accept.
+    pub(super) fn let_go(&self, ring: &Ring) {
         for (index, listener) in self.listeners.iter().enumerate() {
             if listener.armed {
                 ring.cancel(Operation::Stream(StreamOperation::Accept(index as u16)));

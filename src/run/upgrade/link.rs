@@ -29,8 +29,8 @@ pub(super) fn places(snapshot: &Snapshot) -> Places {
     snapshot.listeners().iter().map(|listener| (listener.transport, listener.address)).collect()
 }
 
-/// Carries messages to that process, those that were handed to it, and from it, until it ends. Where that cannot be done, connections are as good as gone for the
-/// other process, and nothing else.
+/// Carries messages from that process, and to it those that are handed on, until it ends. Where that cannot be done, connections are
+/// as good as gone for the other process, and nothing else.
 pub(super) fn carry_or_warn(channel: Channel, role: Role, handed: Receiver<Handed>, post: &PostOffice, places: Places) {
     if let Err(error) = carry(channel, role, handed, post, places) {
         post.part_from(role);
