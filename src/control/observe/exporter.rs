@@ -64,7 +64,7 @@ enum Over {
 }
 
 /// How long a connection may take to open, name and all.
-const CONNECT: Duration = Duration::from_secs(3);
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long the collector may take to take something.
 const WRITE: Duration = Duration::from_secs(5);

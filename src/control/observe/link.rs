@@ -8,6 +8,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
 
 use super::look_up::LookUp;
 
@@ -35,6 +36,9 @@ pub(super) enum Link {
     Stream(OwnedReadHalf, OwnedWriteHalf),
 }
 
+/// How long a connection to one address may take to open.
+const CONNECT: Duration = Duration::from_secs(2);
+
 /// How long what is sent over a stream may stay without acknowledgement: a collector's machine that is gone says nothing.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
@@ -43,9 +47,11 @@ impl Link {
     pub(super) async fn open(collector: &Collector, look_up: &mut LookUp) -> io::Result<Self> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
         for address in look_up.addresses(&collector.host, collector.port).await? {
-            match Link::open_to(address, collector.is_stream).await {
-                Ok(link) => return Ok(link),
-                Err(error) => last = error,
+            match timeout(CONNECT, Link::open_to(address, collector.is_stream)).await {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(error)) => last = error,
+                // It does not keep the next one from being tried.
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(last)
